@@ -1,0 +1,2 @@
+//! refmon.
+fn main() {}

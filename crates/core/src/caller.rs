@@ -1,0 +1,82 @@
+//! Who asks.
+
+use crate::ids::{AgentId, Scope, TenantId, UserId};
+
+/// How a caller was authenticated. Every record says which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IdentityKind {
+    /// The person who started this process, over its own standard input: nothing else can reach it.
+    Local,
+}
+
+impl IdentityKind {
+    /// The kind's name in records and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+        }
+    }
+}
+
+/// An authenticated caller: tenant, user, agent and scopes.
+///
+/// There is no anonymous and no empty caller: each part is an identifier that has been parsed, and none has a
+/// default. A door makes the value from a credential, never from a body or a header that an agent controls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    kind: IdentityKind,
+    tenant: TenantId,
+    user: UserId,
+    agent: AgentId,
+    scopes: Box<[Scope]>,
+}
+
+impl Caller {
+    /// The caller behind this process's own standard input.
+    ///
+    /// A door that others can reach must not use it: the operating system's login is the credential here.
+    #[must_use]
+    pub fn local(tenant: TenantId, user: UserId, agent: AgentId, scopes: impl IntoIterator<Item = Scope>) -> Self {
+        let mut scopes: Vec<Scope> = scopes.into_iter().collect();
+        scopes.sort();
+        scopes.dedup();
+        Self { kind: IdentityKind::Local, tenant, user, agent, scopes: scopes.into() }
+    }
+
+    /// How the caller was authenticated.
+    #[must_use]
+    pub const fn kind(&self) -> IdentityKind {
+        self.kind
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The person.
+    #[must_use]
+    pub const fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// The agent.
+    #[must_use]
+    pub const fn agent(&self) -> &AgentId {
+        &self.agent
+    }
+
+    /// The scopes, sorted, without repetition.
+    #[must_use]
+    pub const fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// Whether the caller holds a scope.
+    #[must_use]
+    pub fn holds(&self, scope: &Scope) -> bool {
+        self.scopes.binary_search(scope).is_ok()
+    }
+}

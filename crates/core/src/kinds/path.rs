@@ -1,0 +1,99 @@
+//! Paths.
+//!
+//! A path is made absolute against the contract's base folder, its `.` and `..` are resolved, and the part that
+//! exists is followed through symbolic links by the file system itself ([`Files`]). A root contains a path if
+//! one of the path's folders *is* the root (same device and inode), so that neither links nor a file system that
+//! ignores case can spell their way out.
+//!
+//! Refused as ambiguous, because tools read them differently: a leading `~`, surrounding quotes or spaces, a
+//! backslash, a `file:` URL, and a path in which `..` leads elsewhere when it is resolved before links are
+//! followed than when it is resolved after.
+//!
+//! What a race can still do: between this judgement and the tool's own opening of the path, whoever may write
+//! below a root can replace a folder by a symbolic link. The facts are then about the old tree. A tool that must
+//! withstand that opens with `openat2(RESOLVE_BENEATH)` itself or runs in a sandbox; refmon judges the call, it
+//! does not hold the file.
+
+use std::path::{Path, PathBuf};
+
+use super::{Answer, Unfit, unfit};
+use crate::facts::{Fact, FactType};
+use crate::ports::Files;
+use crate::reason::ReasonCode;
+
+/// Facts of a path: `value` canonical path, `root` the containing root as the contract spells it or empty,
+/// `inside` some root, `exists` now, `hidden` has a component that begins with a dot below the root, `name` last
+/// component, `extension` lower case without the dot.
+pub const FACTS: &[(&str, FactType)] = &[
+    ("value", FactType::Text),
+    ("root", FactType::Text),
+    ("inside", FactType::Flag),
+    ("exists", FactType::Flag),
+    ("hidden", FactType::Flag),
+    ("name", FactType::Text),
+    ("extension", FactType::Text),
+];
+
+pub(super) fn facts(text: &str, roots: &[PathBuf], base: &Path, files: &dyn Files) -> Answer {
+    let absolute = absolute(text, base)?;
+    let location = files.locate(&absolute, roots).map_err(Unfit::Fault)?;
+    if let Some(lexical) = without_dots(&absolute)
+        && files.locate(&lexical, roots).map_err(Unfit::Fault)?.canonical != location.canonical
+    {
+        return Err(unfit(ReasonCode::AmbiguousText, "a path without `..` behind a symbolic link"));
+    }
+    if !roots.is_empty() && location.root.is_none() {
+        return Err(unfit(ReasonCode::OutsideRoots, "a path inside the folders that the contract allows"));
+    }
+    let root = location.root.and_then(|index| roots.get(index)).map(|root| root.display().to_string());
+    let canonical = Path::new(&location.canonical);
+    let lower =
+        |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
+    let below = root.as_deref().and_then(|root| canonical.strip_prefix(root).ok()).unwrap_or(canonical);
+    let hidden = below.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
+    Ok([
+        ("inside", Fact::Flag(location.root.is_some())),
+        ("root", Fact::Text(root.unwrap_or_default())),
+        ("exists", Fact::Flag(location.exists)),
+        ("hidden", Fact::Flag(hidden)),
+        ("name", Fact::Text(lower(canonical.file_name()))),
+        ("extension", Fact::Text(lower(canonical.extension()).to_lowercase())),
+        ("value", Fact::Text(location.canonical.clone())),
+    ]
+    .into())
+}
+
+/// Makes a path absolute without resolving anything: links decide what `..` means.
+fn absolute(text: &str, base: &Path) -> Result<String, Unfit> {
+    let ambiguous = |expected: &str| Err(unfit(ReasonCode::AmbiguousText, expected));
+    let quote = |c| matches!(c, '"' | '\'' | '`');
+    if text.is_empty() {
+        return Err(unfit(ReasonCode::KindMismatch, "a path that is not empty"));
+    }
+    if text.starts_with('~') {
+        return ambiguous("a path that does not begin with `~`");
+    }
+    if text.trim() != text || text.starts_with(quote) || text.ends_with(quote) {
+        return ambiguous("a path without surrounding spaces and quotes");
+    }
+    if text.contains('\\') || text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
+        return ambiguous("a path with `/` between its components, not a URL");
+    }
+    let joined = base.join(text);
+    joined.to_str().map(str::to_owned).ok_or_else(|| unfit(ReasonCode::AmbiguousText, "a path in UTF-8"))
+}
+
+/// The path with `.` and `..` resolved as text; `None` if it has no `..`.
+fn without_dots(absolute: &str) -> Option<String> {
+    absolute.split('/').any(|part| part == "..").then(|| {
+        let mut kept: Vec<&str> = Vec::new();
+        for part in absolute.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(kept.pop()),
+                name => kept.push(name),
+            }
+        }
+        format!("/{}", kept.join("/"))
+    })
+}

@@ -1,0 +1,32 @@
+//! Every bound in one place. A limit that is reached is a denial or a clear error, never a longer wait.
+
+/// Bytes in one protocol frame (a line over stdio, a body over HTTP).
+pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes in the arguments of one call.
+pub const ARGUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Nesting of JSON arrays and objects.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Members of one JSON object.
+pub const JSON_MEMBERS_MAX: usize = 100_000;
+/// Bytes in an identifier (tenant, user, agent, server, tool, scope).
+pub const ID_BYTES_MAX: usize = 256;
+/// Bytes in an argument of a typed kind (path, url, email and so on).
+pub const TYPED_ARGUMENT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes in an SQL argument that is parsed.
+pub const SQL_BYTES_MAX: usize = 64 * 1024;
+/// Nesting of SQL expressions.
+pub const SQL_DEPTH_MAX: usize = 48;
+/// Values that one argument rule may match in one call (elements of a list).
+pub const ARGUMENT_VALUES_MAX: usize = 4_096;
+/// Passes of the policy fix-point over conditional forbids.
+pub const FIXPOINT_PASSES_MAX: usize = 5;
+/// Tools of one server.
+pub const TOOLS_MAX: usize = 4_096;
+/// Calls under way in one protocol session.
+pub const CALLS_IN_FLIGHT_MAX: usize = 1_024;
+/// Holds that may wait for a decision, per tenant.
+pub const HOLDS_PENDING_MAX: usize = 1_024;
+/// Seconds a hold waits for a decision, and an approval for its use.
+pub const HOLD_SECONDS: u64 = 600;
+/// Bytes of untrusted text that [`crate::untrusted::Shown`] prints.
+pub const SHOWN_BYTES_MAX: usize = 64;

@@ -1,0 +1,300 @@
+//! Judging: from bytes to a judgement, without side effects. `refmon check` and every door use this one function.
+
+use std::sync::Arc;
+
+use crate::bundle::{Bundle, Listing, Tool};
+use crate::caller::Caller;
+use crate::contract::HoldMode;
+use crate::decision::{Decision, Grants, Objection, Obligation, Ruling};
+use crate::ids::{ApprovalKind, HoldId, Method, Operation, PolicyId, ServerName, ToolName};
+use crate::json::Json;
+use crate::kinds::{self, Obstacle, Refusal};
+use crate::limits;
+use crate::ports::{Approval, Fault, Files, Inspector, Moment, Question};
+use crate::reason::ReasonCode;
+use crate::record::Asked;
+
+/// The approval that a contract with `hold = "always"`, or an inspector, asks for.
+pub const OPERATOR: &str = "operator";
+
+/// What a door was asked for, before anything is known about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// A tool, by the name that the agent gave.
+    Tool(String),
+    /// A method that is judged like a tool.
+    Method(Method),
+    /// Something else. It is denied, and the attempt recorded.
+    Unknown,
+}
+
+/// What a judgement is made in.
+#[derive(Clone, Copy)]
+pub struct Situation<'a> {
+    /// The bundle in force.
+    pub bundle: &'a Bundle,
+    /// The file system.
+    pub files: &'a dyn Files,
+    /// The inspectors.
+    pub inspectors: &'a [Arc<dyn Inspector>],
+    /// Verified approvals.
+    pub granted: &'a Grants,
+    /// The present moment.
+    pub now: Moment,
+}
+
+impl std::fmt::Debug for Situation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Situation").field("bundle", self.bundle).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// What was decided, and why.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The decision.
+    pub decision: Decision,
+    /// Its reason.
+    pub reason: ReasonCode,
+    /// What was asked for.
+    pub asked: Asked,
+    /// The tool, if a contract describes it.
+    pub tool: Option<Arc<Tool>>,
+    /// The canonical arguments, if they have one reading.
+    pub canonical: Option<String>,
+    /// The names of the declared top-level arguments.
+    pub names: Vec<String>,
+    /// The policies that determined the decision.
+    pub policies: Vec<PolicyId>,
+    /// Approvals that are missing, or that were used.
+    pub approvals: Vec<ApprovalKind>,
+    /// What must be done with the result.
+    pub obligations: Vec<Obligation>,
+    /// The policy's own words on why, for people.
+    pub explanation: Option<String>,
+    /// Where the arguments are wrong: a JSON pointer, and what was expected there.
+    pub expected: Option<(String, String)>,
+    /// The hold that was made or used.
+    pub hold: Option<HoldId>,
+}
+
+impl Judgement {
+    /// The judgement that one starts with: deny.
+    const fn denied(asked: Asked, reason: ReasonCode) -> Self {
+        Self {
+            decision: Decision::Deny,
+            reason,
+            asked,
+            tool: None,
+            canonical: None,
+            names: Vec::new(),
+            policies: Vec::new(),
+            approvals: Vec::new(),
+            obligations: Vec::new(),
+            explanation: None,
+            expected: None,
+            hold: None,
+        }
+    }
+
+    /// The same judgement, but refused for another reason.
+    pub(super) fn refused(self, reason: ReasonCode) -> Self {
+        Self { decision: Decision::Deny, reason, ..self }
+    }
+
+    pub(super) fn approved_by(self, approval: Approval) -> Self {
+        Self { reason: ReasonCode::Approved, hold: Some(approval.hold), approvals: approval.approvals, ..self }
+    }
+
+    fn expecting(mut self, refusal: Refusal) -> Self {
+        self.expected = Some((refusal.pointer, refusal.expected));
+        self.refused(refusal.reason)
+    }
+
+    fn faulted(self, fault: &Fault) -> Self {
+        let reason = match fault {
+            Fault::Unavailable { .. } => ReasonCode::Unavailable,
+            Fault::Breach(_) => ReasonCode::Breach,
+        };
+        self.refused(reason)
+    }
+
+    /// Climbs the ladder: takes another opinion if it is stricter.
+    fn climb(&mut self, decision: Decision, reason: ReasonCode) {
+        if decision > self.decision {
+            self.decision = decision;
+            self.reason = reason;
+        }
+    }
+}
+
+/// Judges a call. Nothing is recorded and nothing runs.
+#[must_use]
+pub fn judge(
+    situation: &Situation<'_>,
+    caller: &Caller,
+    server: &ServerName,
+    ask: &Ask,
+    listing: &Listing,
+    arguments: &[u8],
+    supported: &[Obligation],
+) -> Judgement {
+    let mut judgement = find(situation.bundle, server, ask);
+    let Some(tool) = judgement.tool.clone() else { return judgement };
+    if !listing.matches(&tool.contract) {
+        return judgement.refused(ReasonCode::Quarantined);
+    }
+    if let Some(scope) = tool.contract.required_scopes.iter().find(|scope| !caller.holds(scope)) {
+        judgement.expected = Some((String::new(), format!("the scope `{scope}`")));
+        return judgement.refused(ReasonCode::MissingScope);
+    }
+    let json = match parse(arguments, &tool) {
+        Ok(json) => json,
+        Err(refusal) => return judgement.expecting(refusal),
+    };
+    let members = json.as_object().unwrap_or_default();
+    judgement.names =
+        members.iter().map(|(key, _)| key.to_string()).filter(|key| tool.properties.contains(key)).collect();
+    judgement.canonical = Some(json.canonical());
+    if let Some(mismatch) = tool.schema.as_ref().and_then(|schema| schema.check(&json).err()) {
+        let undeclared = mismatch.expected.starts_with("no undeclared property");
+        let reason = if undeclared { ReasonCode::UndeclaredProperty } else { ReasonCode::SchemaMismatch };
+        return judgement.expecting(Refusal { reason, pointer: mismatch.pointer, expected: mismatch.expected });
+    }
+    let facts = match kinds::extract(&tool.contract, &json, situation.files) {
+        Ok(facts) => facts,
+        Err(Obstacle::Refused(refusal)) => return judgement.expecting(refusal),
+        Err(Obstacle::Fault(fault)) => return judgement.faulted(&fault),
+    };
+    let question = Question {
+        caller,
+        tool: &tool,
+        facts: &facts,
+        arguments: &json,
+        granted: situation.granted,
+        now: situation.now,
+    };
+    apply(&mut judgement, situation.bundle.policy().rule(&question));
+    inspect(&mut judgement, situation, &question);
+    contract_hold(&mut judgement, tool.contract.hold, situation.granted);
+    if judgement.obligations.iter().any(|obligation| !supported.contains(obligation)) {
+        judgement.climb(Decision::Deny, ReasonCode::ObligationUnsupported);
+    }
+    judgement
+}
+
+/// Finds the tool. Without one, the judgement is a denial that stands.
+fn find(bundle: &Bundle, server: &ServerName, ask: &Ask) -> Judgement {
+    let operation = match ask {
+        Ask::Method(method) => Operation::Method(*method),
+        Ask::Unknown => return Judgement::denied(Asked::Unnameable, ReasonCode::UnknownMethod),
+        Ask::Tool(name) => match ToolName::parse(name) {
+            Ok(name) => Operation::Tool(name),
+            Err(_) => return Judgement::denied(Asked::Unnameable, ReasonCode::UnknownTool),
+        },
+    };
+    match (bundle.tool(server, &operation), operation) {
+        (Some(tool), operation) => {
+            let (version, pin) = (tool.contract.version, tool.contract.pin);
+            let mut judgement = Judgement::denied(Asked::Known { operation, version, pin }, ReasonCode::Unavailable);
+            judgement.tool = Some(Arc::clone(tool));
+            judgement
+        }
+        (None, Operation::Tool(name)) => Judgement::denied(Asked::Unknown(name), ReasonCode::UnknownTool),
+        (None, operation @ Operation::Method(_)) => {
+            Judgement::denied(Asked::Known { operation, version: 0, pin: None }, ReasonCode::UnknownMethod)
+        }
+    }
+}
+
+/// Absent arguments are an empty object. The parameters of a protocol method are judged without `_meta`, which is
+/// the protocol's own envelope.
+fn parse<'a>(arguments: &'a [u8], tool: &Tool) -> Result<Json<'a>, Refusal> {
+    let malformed = |pointer: String, expected: &str| Refusal {
+        reason: ReasonCode::MalformedArguments,
+        pointer,
+        expected: expected.to_owned(),
+    };
+    if arguments.is_empty() {
+        return Ok(Json::Object(Vec::new()));
+    }
+    if arguments.len() > limits::ARGUMENT_BYTES_MAX {
+        return Err(malformed(String::new(), "arguments of at most 4 MiB"));
+    }
+    let json =
+        Json::parse(arguments).map_err(|error| malformed(String::new(), &format!("one reading, but {error}")))?;
+    let Json::Object(mut members) = json else {
+        return Err(malformed(String::new(), "an object"));
+    };
+    if matches!(tool.contract.operation, Operation::Method(_)) {
+        members.retain(|(key, _)| key != "_meta");
+    }
+    let json = Json::Object(members);
+    match json.ambiguous_number() {
+        Some(pointer) => Err(malformed(pointer, "a number of at most 64 bits that every program reads alike")),
+        None => Ok(json),
+    }
+}
+
+fn apply(judgement: &mut Judgement, ruling: Ruling) {
+    match ruling {
+        Ruling::Permit { policies, obligations } => {
+            judgement.decision = Decision::Permit;
+            judgement.reason = ReasonCode::Permitted;
+            judgement.policies = policies;
+            judgement.obligations = obligations;
+        }
+        Ruling::Hold { policies, approvals, explanation } => {
+            judgement.decision = Decision::Hold;
+            judgement.reason = ReasonCode::PolicyHold;
+            judgement.policies = policies;
+            judgement.approvals = approvals;
+            judgement.explanation = explanation;
+        }
+        Ruling::Deny { reason, policies, explanation } => {
+            judgement.decision = Decision::Deny;
+            judgement.reason = reason;
+            judgement.policies = policies;
+            judgement.explanation = explanation;
+        }
+    }
+}
+
+fn contract_hold(judgement: &mut Judgement, mode: HoldMode, granted: &Grants) {
+    match mode {
+        HoldMode::Policy => {}
+        HoldMode::Always => ask_operator(judgement, ReasonCode::ContractHold, granted),
+        HoldMode::Never if judgement.decision == Decision::Hold => {
+            judgement.approvals.clear();
+            judgement.climb(Decision::Deny, ReasonCode::HoldRefused);
+        }
+        HoldMode::Never => {}
+    }
+}
+
+/// Asks for the operator's approval, unless it has been given.
+fn ask_operator(judgement: &mut Judgement, reason: ReasonCode, granted: &Grants) {
+    let Ok(operator) = ApprovalKind::parse(OPERATOR) else {
+        return judgement.climb(Decision::Deny, ReasonCode::Breach);
+    };
+    if judgement.decision == Decision::Deny || granted.approvals().contains(&operator) {
+        return;
+    }
+    if !judgement.approvals.contains(&operator) {
+        judgement.approvals.push(operator);
+    }
+    judgement.climb(Decision::Hold, reason);
+}
+
+fn inspect(judgement: &mut Judgement, situation: &Situation<'_>, question: &Question<'_>) {
+    for inspector in situation.inspectors {
+        if judgement.decision == Decision::Deny {
+            return;
+        }
+        match inspector.examine(question) {
+            None => {}
+            Some(Objection::Hold(reason)) => ask_operator(judgement, reason, situation.granted),
+            Some(Objection::Deny(reason)) => judgement.climb(Decision::Deny, reason),
+        }
+    }
+}

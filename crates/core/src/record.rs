@@ -1,0 +1,291 @@
+//! Records: what the journal keeps of every attempt.
+//!
+//! A record holds no argument, no result and no direct personal data: the person is a random handle
+//! ([`SubjectHandle`]), arguments and results are keyed, salted commitments ([`Commitment`]). An [`Attempt`] is
+//! durable before the tool runs; exactly one [`Completion`] or [`Indeterminate`] follows for each permitted one.
+//! The encoding (deterministic CBOR) is `docs/reference/record.cddl`, implemented in `refmon-audit`.
+
+use crate::caller::IdentityKind;
+use crate::decision::{Decision, Obligation};
+use crate::digest::{BundleDigest, Pin};
+use crate::ids::{
+    AgentId, ApprovalKind, CallId, HoldId, Operation, PolicyId, ServerName, SubjectHandle, TenantId, ToolName,
+    TrajectoryId,
+};
+use crate::ports::Moment;
+use crate::reason::ReasonCode;
+
+/// HMAC-SHA-256 (RFC 2104) under a per-subject key over a random salt and the bytes committed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commitment {
+    /// The salt, fresh for each commitment.
+    pub salt: [u8; 16],
+    /// The HMAC.
+    pub mac: [u8; 32],
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A call was asked for, and decided.
+    Attempt(Box<Attempt>),
+    /// A permitted call came back.
+    Completion(Completion),
+    /// A permitted call never came back: it may have run, wholly, in part or not at all.
+    Indeterminate(Indeterminate),
+    /// A person or the clock decided on a hold.
+    Resolution(Resolution),
+    /// Something happened to the monitor itself.
+    Notice(Notice),
+}
+
+/// Through which door a call came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// MCP over standard input and output.
+    McpStdio,
+    /// The Rust library, called in process.
+    Library,
+}
+
+impl Door {
+    /// The door's name in records and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::McpStdio => "mcp-stdio",
+            Self::Library => "library",
+        }
+    }
+}
+
+/// What was asked for: as the contract names it, or as the agent spelled it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// An operation that the bundle knows.
+    Known {
+        /// The operation.
+        operation: Operation,
+        /// The version of its contract.
+        version: u32,
+        /// The pin of its definition.
+        pin: Option<Pin>,
+    },
+    /// A tool that no contract describes, by a name that is an identifier.
+    Unknown(ToolName),
+    /// Something without a usable name. Its text is not recorded.
+    Unnameable,
+}
+
+/// A call was asked for, and decided. Durable before anything else happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The call.
+    pub call: CallId,
+    /// When it arrived.
+    pub at: Moment,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The person, by handle.
+    pub subject: SubjectHandle,
+    /// How the caller was authenticated.
+    pub identity: IdentityKind,
+    /// The agent.
+    pub agent: AgentId,
+    /// The run of the agent.
+    pub trajectory: TrajectoryId,
+    /// The door.
+    pub door: Door,
+    /// The server.
+    pub server: ServerName,
+    /// What was asked for.
+    pub asked: Asked,
+    /// The decision.
+    pub decision: Decision,
+    /// Its reason.
+    pub reason: ReasonCode,
+    /// The policies that determined it.
+    pub policies: Vec<PolicyId>,
+    /// The approvals that are missing (a hold) or were used (an approved call).
+    pub approvals: Vec<ApprovalKind>,
+    /// What must be done with the result.
+    pub obligations: Vec<Obligation>,
+    /// The bundle in force.
+    pub bundle: BundleDigest,
+    /// The hold that the attempt made or was approved by.
+    pub hold: Option<HoldId>,
+    /// The commitment to the canonical arguments; `None` if they have no canonical form.
+    pub arguments: Option<Commitment>,
+    /// Their size as sent, in bytes.
+    pub argument_bytes: u64,
+    /// The names of the top-level arguments that the contract or the schema declares.
+    pub argument_names: Vec<String>,
+    /// Microseconds from arrival to the decision.
+    pub decide_us: u64,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// The tool answered.
+    Ok,
+    /// The tool answered that it failed.
+    ToolError,
+    /// The server answered with a protocol error.
+    ProtocolError,
+    /// The agent cancelled the call before an answer came.
+    Cancelled,
+    /// The server asks for more input before it goes on (MCP `input_required`).
+    InputRequired,
+    /// The answer could not be read.
+    Malformed,
+}
+
+impl Status {
+    /// The status's name in records and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ToolError => "tool-error",
+            Self::ProtocolError => "protocol-error",
+            Self::Cancelled => "cancelled",
+            Self::InputRequired => "input-required",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// A permitted call came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// The call.
+    pub call: CallId,
+    /// When.
+    pub at: Moment,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// How it ended.
+    pub status: Status,
+    /// Whether the agent was given the result.
+    pub released: bool,
+    /// The commitment to the result as sent.
+    pub result: Option<Commitment>,
+    /// Its size as sent, in bytes.
+    pub result_bytes: u64,
+    /// Microseconds from the permit to the answer.
+    pub execute_us: u64,
+}
+
+/// Why nobody knows how a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The monitor stopped in between; found when the journal was next opened.
+    Crash,
+    /// The server ended or closed its output.
+    ServerGone,
+    /// The session with the agent ended.
+    SessionEnded,
+    /// The call could not be handed to the server whole.
+    NotSent,
+}
+
+impl Cause {
+    /// The cause's name in records and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::ServerGone => "server-gone",
+            Self::SessionEnded => "session-ended",
+            Self::NotSent => "not-sent",
+        }
+    }
+}
+
+/// A permitted call never came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indeterminate {
+    /// The call.
+    pub call: CallId,
+    /// When that was found.
+    pub at: Moment,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// How a hold ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resolved {
+    /// A person approved it.
+    Approved,
+    /// A person denied it.
+    Denied,
+}
+
+impl Resolved {
+    /// The name in records and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+/// A person decided on a hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// The hold.
+    pub hold: HoldId,
+    /// When.
+    pub at: Moment,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// How.
+    pub resolved: Resolved,
+    /// Who decided, by handle.
+    pub by: SubjectHandle,
+    /// Whether the one who decided is the one who asked (allowed for the local identity only).
+    pub self_approved: bool,
+}
+
+/// Something happened to the monitor itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// When.
+    pub at: Moment,
+    /// What.
+    pub event: Event,
+}
+
+/// What happened to the monitor itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// It started, with this bundle.
+    Started(BundleDigest),
+    /// It stopped in order.
+    Stopped,
+    /// A journal that was not closed in order was closed: this many attempts were open, and a torn tail of this
+    /// many bytes was cut.
+    Recovered {
+        /// Attempts that became indeterminate.
+        open: u64,
+        /// Bytes after the last whole batch.
+        torn_bytes: u64,
+    },
+    /// A new bundle is in force.
+    Activated(BundleDigest),
+    /// A new bundle was refused; the old one stays in force.
+    Refused(BundleDigest),
+    /// A tool's definition is not the one its contract was made for.
+    Quarantined {
+        /// The server.
+        server: ServerName,
+        /// The tool.
+        tool: ToolName,
+    },
+}
