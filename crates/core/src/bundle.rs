@@ -122,6 +122,11 @@ impl Listing {
         }
     }
 
+    /// All tools that are listed once, with their pins.
+    pub fn pins(&self) -> impl Iterator<Item = (&ToolName, &Pin)> {
+        self.pins.iter()
+    }
+
     /// The pin of a listed tool.
     #[must_use]
     pub fn pin(&self, name: &ToolName) -> Option<Pin> {

@@ -47,6 +47,8 @@ pub enum Strictness {
     Request,
     /// What a server answers: its data may have them.
     Data,
+    /// Nothing is asked of keys. Only to find out whose an answer is that has been refused already.
+    Lenient,
 }
 
 /// Why bytes have no single reading as JSON, and where.

@@ -204,7 +204,11 @@ impl<'a> Scanner<'a> {
     pub(super) fn key(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let start = self.at;
         let key = self.string()?;
-        if key.contains('\0') { Err(Malformed { defect: Defect::NulInKey, offset: start }) } else { Ok(key) }
+        if key.contains('\0') && self.strictness != Strictness::Lenient {
+            Err(Malformed { defect: Defect::NulInKey, offset: start })
+        } else {
+            Ok(key)
+        }
     }
 
     fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
@@ -337,6 +341,9 @@ impl Keys {
         key: &str,
         strictness: Strictness,
     ) -> Option<Defect> {
+        if strictness == Strictness::Lenient {
+            return None;
+        }
         if known.len() <= Self::FEW {
             if known.clone().any(|other| other == key) {
                 return Some(Defect::DuplicateKey);

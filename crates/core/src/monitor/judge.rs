@@ -97,6 +97,16 @@ impl Judgement {
         }
     }
 
+    /// A denial by the door itself, which has not looked at the arguments.
+    pub(super) fn of_door(ask: &Ask, reason: ReasonCode) -> Self {
+        let asked = match ask {
+            Ask::Tool(name) => ToolName::parse(name).map_or(Asked::Unnameable, Asked::Unknown),
+            Ask::Method(method) => Asked::Known { operation: Operation::Method(*method), version: 0, pin: None },
+            Ask::Unknown => Asked::Unnameable,
+        };
+        Self::denied(asked, reason)
+    }
+
     /// The same judgement, but refused for another reason.
     pub(super) fn refused(self, reason: ReasonCode) -> Self {
         Self { decision: Decision::Deny, reason, ..self }
@@ -207,7 +217,7 @@ fn find(bundle: &Bundle, server: &ServerName, ask: &Ask) -> Judgement {
     }
 }
 
-/// Absent arguments are an empty object. The parameters of a protocol method are judged without `_meta`, which is
+/// Absent and `null` arguments are an empty object. The parameters of a protocol method are judged without `_meta`, which is
 /// the protocol's own envelope.
 fn parse<'a>(arguments: &'a [u8], tool: &Tool) -> Result<Json<'a>, Refusal> {
     let malformed = |pointer: String, expected: &str| Refusal {
@@ -223,8 +233,12 @@ fn parse<'a>(arguments: &'a [u8], tool: &Tool) -> Result<Json<'a>, Refusal> {
     }
     let json =
         Json::parse(arguments).map_err(|error| malformed(String::new(), &format!("one reading, but {error}")))?;
-    let Json::Object(mut members) = json else {
-        return Err(malformed(String::new(), "an object"));
+    let mut members = match json {
+        Json::Object(members) => members,
+        Json::Null => Vec::new(),
+        Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::List(_) => {
+            return Err(malformed(String::new(), "an object"));
+        }
     };
     if matches!(tool.contract.operation, Operation::Method(_)) {
         members.retain(|(key, _)| key != "_meta");

@@ -125,6 +125,16 @@ impl Monitor {
         }
     }
 
+    /// Denies a call for a reason that only its door knows (a limit, an identifier in use). It can only deny.
+    pub fn refuse(&self, proposal: Proposal, reason: ReasonCode) -> Denied {
+        let bundle = self.bundle();
+        let judgement = Judgement::of_door(&proposal.ask, reason);
+        match self.record(&bundle, &proposal, &judgement) {
+            Ok((call, _)) => Denied { call: Some(call), judgement },
+            Err(_) => Denied::unrecorded(judgement),
+        }
+    }
+
     /// Takes what came back, records it, and releases or withholds it. The outcome of a call with side effects
     /// is durable before the agent sees it.
     pub fn finish(&self, returned: Returned) -> Outcome {

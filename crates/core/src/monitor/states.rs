@@ -155,6 +155,14 @@ pub struct Returned {
     pub(super) message: Option<Untrusted<Vec<u8>>>,
 }
 
+impl Returned {
+    /// The same, but not to be shown: what came back asks for something that was refused.
+    pub const fn withheld(mut self) -> Self {
+        self.flight.withhold = true;
+        self
+    }
+}
+
 /// How a call ended for the agent.
 #[derive(Debug)]
 #[must_use = "the agent waits for an answer"]

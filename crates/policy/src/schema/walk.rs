@@ -39,7 +39,7 @@ pub(crate) fn parts<'s, 'j>(schema: &'s Json<'j>) -> Vec<(Place, &'s Json<'j>)> 
         let lists = keys.iter().filter_map(|key| schema.member(key)?.as_list());
         parts.extend(lists.flatten().filter(is_schema).map(|part| (place.clone(), part)));
     };
-    let map = |keys: &[&str]| {
+    let map = |keys: &'static [&'static str]| {
         keys.iter().filter_map(|key| schema.member(key)?.as_object()).flatten().filter(|(_, part)| is_schema(&part))
     };
     one(&mut parts, &HERE_ONE, Place::Here);

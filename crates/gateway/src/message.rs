@@ -1,0 +1,263 @@
+//! The envelope of a message: JSON-RPC 2.0 as MCP narrows it.
+//!
+//! Only the envelope and the members of `params` or `result` are parsed; everything else stays a span of the
+//! original bytes. Refused here, besides what the strict gate refuses: a batch, a missing or other `jsonrpc`, an
+//! identifier that is neither a string nor a whole number, a member whose key differs from one of the protocol's
+//! only in case, and a message that is both a request and a response.
+
+use std::ops::Range;
+
+use refmon_core::json::{Json, Malformed, Members, Strictness, same_ignoring_case};
+
+/// A message that is not one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// The frame is not JSON with one reading.
+    #[error("the message has no single reading: {0}")]
+    Malformed(#[from] Malformed),
+    /// The frame is an array.
+    #[error("batches are not part of MCP; send one message per line")]
+    Batch,
+    /// The frame is JSON, but not a message.
+    #[error("the message is not JSON-RPC 2.0: {0}")]
+    NotJsonRpc(&'static str),
+}
+
+/// The identifier of a request: its canonical form for looking it up, its spelling for answering.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Id {
+    /// The canonical form: equal for every spelling of the same identifier.
+    pub canonical: String,
+    /// The bytes as they came.
+    pub spelled: Vec<u8>,
+}
+
+/// What a message is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A request: method and identifier.
+    Request(String, Id),
+    /// A notification: method.
+    Notification(String),
+    /// A response with a result.
+    Result(Id),
+    /// A response with an error. The identifier is absent if the other side could not read the request.
+    Error(Option<Id>),
+}
+
+/// A message whose envelope has been read.
+#[derive(Debug)]
+pub struct Message {
+    /// The frame as it came.
+    pub bytes: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Where `params` or `result` is in the frame; empty if absent.
+    pub body: Range<usize>,
+}
+
+/// Keys of the protocol's own objects: the envelope, `params`, `result`.
+const PROTOCOL_KEYS: &[&str] = &[
+    "jsonrpc",
+    "id",
+    "method",
+    "params",
+    "result",
+    "error",
+    "name",
+    "arguments",
+    "_meta",
+    "uri",
+    "cursor",
+    "task",
+    "taskId",
+    "ref",
+    "argument",
+    "context",
+    "inputResponses",
+    "requestState",
+    "inputRequests",
+    "resultType",
+    "tools",
+    "nextCursor",
+    "content",
+    "structuredContent",
+    "isError",
+    "protocolVersion",
+    "capabilities",
+    "requestId",
+    "progressToken",
+    "notifications",
+    "level",
+];
+
+impl Message {
+    /// Reads the envelope of a frame.
+    ///
+    /// # Errors
+    /// [`MessageError`] if the frame is not one message with one reading.
+    pub fn parse(bytes: Vec<u8>, strictness: Strictness) -> Result<Self, MessageError> {
+        let members = match Members::parse(&bytes, strictness) {
+            Ok(members) => members,
+            Err(error) if bytes.trim_ascii_start().starts_with(b"[") => {
+                return Err(Json::parse_with(&bytes, strictness)
+                    .map_or(MessageError::Malformed(error), |_| MessageError::Batch));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        exact_keys(&members)?;
+        if members.text("jsonrpc").as_deref() != Some("2.0") {
+            return Err(MessageError::NotJsonRpc("`jsonrpc` must be \"2.0\""));
+        }
+        let kind = kind(&members)?;
+        let key = if members.find("params").is_some() { "params" } else { "result" };
+        let body = members.value(key).map_or(0..0, |value| span(&bytes, value));
+        if bytes.get(body.clone()).is_some_and(|body| body.starts_with(b"{")) {
+            exact_keys(&Members::parse(bytes.get(body.clone()).unwrap_or_default(), strictness)?)?;
+        }
+        Ok(Self { kind, body, bytes })
+    }
+
+    /// The members of `params` or `result`; empty if it is absent or not an object.
+    #[must_use]
+    pub fn body(&self) -> Members<'_> {
+        Members::parse(self.bytes.get(self.body.clone()).unwrap_or_default(), Strictness::Lenient).unwrap_or_default()
+    }
+
+    /// Where a member of `params` or `result` is in the frame; empty if absent.
+    #[must_use]
+    pub fn span(&self, key: &str) -> Range<usize> {
+        self.body().value(key).map_or(0..0, |value| span(&self.bytes, value))
+    }
+
+    /// The protocol version that a request names in its `_meta` (2026-07-28 and later).
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        let body = self.body();
+        let meta = Members::parse(body.value("_meta")?, Strictness::Lenient).ok()?;
+        meta.text("io.modelcontextprotocol/protocolVersion").map(std::borrow::Cow::into_owned)
+    }
+}
+
+/// Finds the identifier of a frame that was refused, to tell whoever waits for it.
+#[must_use]
+pub fn id_of_refused(bytes: &[u8]) -> Option<Id> {
+    let text = String::from_utf8_lossy(bytes);
+    let members = Members::parse(text.as_bytes(), Strictness::Lenient).ok()?;
+    id(members.value("id")?).ok()
+}
+
+fn kind(members: &Members<'_>) -> Result<Kind, MessageError> {
+    let has = |key: &str| members.find(key).is_some();
+    if has("method") {
+        if has("result") || has("error") {
+            return Err(MessageError::NotJsonRpc("it is both a request and a response"));
+        }
+        let method = members.text("method").ok_or(MessageError::NotJsonRpc("`method` must be a string"))?.into_owned();
+        return Ok(match members.value("id") {
+            Some(value) => Kind::Request(method, id(value)?),
+            None => Kind::Notification(method),
+        });
+    }
+    match (members.value("id"), has("result"), has("error")) {
+        (Some(value), true, false) => Ok(Kind::Result(id(value)?)),
+        (None | Some(b"null"), false, true) => Ok(Kind::Error(None)),
+        (Some(value), false, true) => Ok(Kind::Error(Some(id(value)?))),
+        _ => Err(MessageError::NotJsonRpc("it is neither a request nor a response")),
+    }
+}
+
+fn id(value: &[u8]) -> Result<Id, MessageError> {
+    let wrong = || MessageError::NotJsonRpc("`id` must be a string or a whole number");
+    let json = Json::parse(value).map_err(MessageError::Malformed)?;
+    let fits = json.as_text().is_some_and(|text| text.len() <= 1_024)
+        || json.as_number().is_some_and(|number| number.as_i64().is_some() || number.as_u64().is_some());
+    if fits { Ok(Id { canonical: json.canonical(), spelled: value.to_vec() }) } else { Err(wrong()) }
+}
+
+/// Refuses keys that a parser which ignores case would take for one of the protocol's.
+fn exact_keys(members: &Members<'_>) -> Result<(), MessageError> {
+    let variant = |key: &str| PROTOCOL_KEYS.iter().any(|known| *known != key && same_ignoring_case(known, key));
+    if members.all().iter().any(|member| variant(&member.key)) {
+        return Err(MessageError::NotJsonRpc("a key differs from one of the protocol's only in case"));
+    }
+    Ok(())
+}
+
+/// Where a slice of the frame is in the frame.
+fn span(bytes: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
+    start..start.saturating_add(part.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Message, MessageError> {
+        Message::parse(text.as_bytes().to_vec(), Strictness::Request)
+    }
+
+    #[test]
+    fn the_four_kinds_are_told_apart() {
+        let kind = |text| parse(text).unwrap().kind;
+        let id = |canonical: &str| Id { canonical: canonical.into(), spelled: canonical.into() };
+        assert_eq!(kind(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), Kind::Request("ping".into(), id("1")));
+        assert_eq!(kind(r#"{"jsonrpc":"2.0","method":"x"}"#), Kind::Notification("x".into()));
+        assert_eq!(kind(r#"{"jsonrpc":"2.0","id":"a","result":{}}"#), Kind::Result(id("\"a\"")));
+        assert_eq!(kind(r#"{"jsonrpc":"2.0","id":null,"error":{}}"#), Kind::Error(None));
+    }
+
+    #[test]
+    fn an_identifier_is_the_same_however_it_is_spelled() {
+        let one = parse(r#"{"jsonrpc":"2.0","id":"ab","result":{}}"#).unwrap();
+        let other = parse(r#"{"jsonrpc":"2.0","id":"\u0061b","result":{}}"#).unwrap();
+        let (Kind::Result(one), Kind::Result(other)) = (one.kind, other.kind) else { panic!("two results") };
+        assert_eq!(one.canonical, other.canonical);
+        assert_ne!(one.spelled, other.spelled);
+    }
+
+    #[test]
+    fn what_is_not_one_message_is_refused() {
+        for text in [
+            r#"[]"#,
+            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+            r#"{"id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","Method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"Method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","paramſ":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"Arguments":{}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":99999999999999999999,"method":"ping"}"#,
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_are_the_bytes_as_they_came() {
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments": {"x" : 1.0} }}"#;
+        let message = parse(text).unwrap();
+        assert_eq!(message.bytes.get(message.span("arguments")).unwrap(), br#"{"x" : 1.0}"#);
+        assert!(message.span("task").is_empty());
+    }
+
+    #[test]
+    fn a_refused_answer_still_tells_whose_it_is() {
+        let id = id_of_refused(br#"{"jsonrpc":"2.0","id":7,"result":{"a":1,"a":2}}"#).unwrap();
+        assert_eq!(id.canonical, "7");
+        assert_eq!(
+            id_of_refused(b"{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{\"a\":\"\xff\"}}").unwrap().canonical,
+            "8"
+        );
+        assert_eq!(id_of_refused(b"Listening on port 3000"), None);
+    }
+}

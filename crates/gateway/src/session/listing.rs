@@ -1,0 +1,207 @@
+//! What the server lists: pins compared with contracts, answers filtered, refmon's own `tools/list`.
+//!
+//! A call is judged against what the server lists *now*. If that is not known, or the server said that it has
+//! changed, refmon asks by itself before the call is judged, and the call waits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use refmon_core::bundle::Listing;
+use refmon_core::digest::Pin;
+use refmon_core::ids::{Operation, ToolName};
+use refmon_core::json::{Members, Strictness};
+use refmon_core::record::Event;
+
+use super::{Pending, Session};
+use crate::definitions::Page;
+use crate::message::Message;
+use crate::method::Cleared;
+use crate::upstream::Outbound;
+
+/// How long a call waits for refmon's own listing.
+const LISTING_WAIT: Duration = Duration::from_secs(30);
+/// Pages of one listing.
+const PAGES_MAX: usize = 64;
+
+/// A definition that is not the one its contract was made for.
+#[derive(Debug)]
+pub struct Observed {
+    /// The tool.
+    pub tool: ToolName,
+    /// The pin of what the server lists now.
+    pub pin: Pin,
+    /// Whether a contract describes a tool of this name.
+    pub contracted: bool,
+}
+
+/// The server's tools, as last listed.
+#[derive(Default)]
+pub(super) struct Tools {
+    /// What the server lists, as far as that is known to be complete and current.
+    current: Option<Arc<Listing>>,
+    own: Option<Own>,
+    listings: u64,
+}
+
+/// A listing of refmon's own that is under way.
+struct Own {
+    pins: Vec<(ToolName, Pin)>,
+    pages: usize,
+    meta: Vec<u8>,
+    done: Option<bool>,
+}
+
+impl Session {
+    /// What the server lists now. Empty, so that every call is refused, if that cannot be found out.
+    pub(super) fn listing_for(&self, call: &Message) -> Arc<Listing> {
+        if self.state().tools.current.is_none() {
+            self.list_tools(call);
+        }
+        self.state().tools.current.clone().unwrap_or_default()
+    }
+
+    pub(super) fn tools_changed(&self) {
+        self.state().tools.current = None;
+    }
+
+    /// Asks the server for its tools and waits for the answer.
+    fn list_tools(&self, call: &Message) {
+        let mut state = self.state();
+        state.tools.own = Some(Own { pins: Vec::new(), pages: 0, meta: protocol_meta(call), done: None });
+        drop(state);
+        self.ask_for_page(None);
+        let end = Instant::now() + LISTING_WAIT;
+        let mut state = self.state();
+        loop {
+            let done = state.tools.own.as_ref().is_none_or(|own| own.done.is_some());
+            let left = end.saturating_duration_since(Instant::now());
+            if done || state.server_gone || left.is_zero() {
+                break;
+            }
+            state = match self.changed.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        let finished = state.tools.own.take().filter(|own| own.done == Some(true));
+        let listed = finished.is_some();
+        if let Some(own) = finished {
+            state.tools.current = Some(Arc::new(Listing::new(own.pins)));
+        }
+        drop(state);
+        if listed {
+            self.compare();
+        } else {
+            self.observer.notice("the server did not list its tools, so no tool can be called");
+        }
+    }
+
+    fn ask_for_page(&self, cursor: Option<&str>) {
+        let mut state = self.state();
+        state.tools.listings = state.tools.listings.saturating_add(1);
+        let id = format!("refmon/tools/{}/{}", self.route.trajectory, state.tools.listings);
+        let meta = state.tools.own.as_ref().map(|own| own.meta.clone()).unwrap_or_default();
+        state.from_client.insert(format!("\"{id}\""), Pending::OwnListing);
+        drop(state);
+        let mut params = Vec::new();
+        if !meta.is_empty() {
+            params.push(format!("\"_meta\":{}", String::from_utf8_lossy(&meta)));
+        }
+        if let Some(cursor) = cursor {
+            params.push(format!("\"cursor\":{}", serde_json::Value::from(cursor)));
+        }
+        let request =
+            format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/list","params":{{{}}}}}"#, params.join(","));
+        if self.to_server.send(Outbound::cleared(Cleared::own_listing(request.into_bytes()))).is_err() {
+            self.own_listing_failed();
+        }
+    }
+
+    pub(super) fn own_listing_failed(&self) {
+        if let Some(own) = self.state().tools.own.as_mut() {
+            own.done = Some(false);
+        }
+        self.changed.notify_all();
+    }
+
+    pub(super) fn own_listing_page(&self, message: &Message) {
+        let Some(page) = Page::read(message) else { return self.own_listing_failed() };
+        let mut state = self.state();
+        let Some(own) = state.tools.own.as_mut() else { return };
+        own.pages = own.pages.saturating_add(1);
+        own.pins.extend(page.tools.iter().filter_map(|tool| Some((tool.name.clone()?, tool.pin))));
+        let too_many = own.pages > PAGES_MAX || own.pins.len() > refmon_core::limits::TOOLS_MAX;
+        let next = page.next.filter(|_| !too_many);
+        if next.is_none() {
+            own.done = Some(!too_many);
+        }
+        drop(state);
+        match next {
+            Some(cursor) => self.ask_for_page(Some(&cursor)),
+            None => self.changed.notify_all(),
+        }
+    }
+
+    /// Takes note of a page on its way to the client, and cuts out what the caller could not call.
+    pub(super) fn filter_tools(&self, message: &Message, first: bool) -> Vec<u8> {
+        let Some(page) = Page::read(message) else { return message.bytes.clone() };
+        let listed: Vec<(ToolName, Pin)> =
+            page.tools.iter().filter_map(|tool| Some((tool.name.clone()?, tool.pin))).collect();
+        let mut state = self.state();
+        if first && page.next.is_none() {
+            state.tools.current = Some(Arc::new(Listing::new(listed)));
+        } else {
+            // A page of a longer list can only show that something changed.
+            let same = |current: &Arc<Listing>| listed.iter().all(|(name, pin)| current.pin(name) == Some(*pin));
+            state.tools.current = state.tools.current.take().filter(same);
+        }
+        drop(state);
+        self.compare();
+        let listing = page.listing();
+        page.keep(message, |tool| {
+            tool.name.as_ref().is_some_and(|name| {
+                let operation = Operation::Tool(name.clone());
+                self.monitor.shows(&self.route.caller, &self.route.server, &operation, &listing)
+            })
+        })
+    }
+
+    /// Reports tools that are not what their contracts were made for, each once.
+    fn compare(&self) {
+        let bundle = self.monitor.bundle();
+        let mut state = self.state();
+        let mut strange = Vec::new();
+        let current = state.tools.current.clone().unwrap_or_default();
+        for (tool, pin) in current.pins() {
+            let (tool, pin) = (tool.clone(), *pin);
+            let contract = bundle.tool(&self.route.server, &Operation::Tool(tool.clone()));
+            let fits = contract.is_some_and(|known| known.contract.pin == Some(pin));
+            if !fits && state.quarantined.insert((tool.clone(), pin)) {
+                strange.push(Observed { tool, pin, contracted: contract.is_some() });
+            }
+        }
+        drop(state);
+        for observed in strange {
+            let event = Event::Quarantined { server: self.route.server.clone(), tool: observed.tool.clone() };
+            if let Err(fault) = self.monitor.note(event) {
+                self.observer.notice(&format!("a quarantine could not be recorded: {fault}"));
+            }
+            self.observer.quarantined(&observed);
+        }
+    }
+}
+
+/// The protocol's own members of a request's `_meta` (2026-07-28), which every request of that era carries.
+fn protocol_meta(call: &Message) -> Vec<u8> {
+    let body = call.body();
+    let meta = body.value("_meta").and_then(|meta| Members::parse(meta, Strictness::Request).ok()).unwrap_or_default();
+    let kept: Vec<Vec<u8>> = meta
+        .all()
+        .iter()
+        .filter(|member| member.key.starts_with("io.modelcontextprotocol/"))
+        .map(|member| {
+            [serde_json::Value::from(member.key.as_ref()).to_string().as_bytes(), b":", member.value].concat()
+        })
+        .collect();
+    if kept.is_empty() { Vec::new() } else { [&b"{"[..], &kept.join(&b","[..]), b"}"].concat() }
+}

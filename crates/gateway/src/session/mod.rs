@@ -1,0 +1,186 @@
+//! A session: one client, one server, every message between them mediated.
+//!
+//! Two threads drive it, one per direction ([`Session::from_client`], [`Session::from_server`]); each handles its
+//! messages in order. The monitor is asked outside of the session's lock. A message the table lets pass goes on
+//! as it came; a judged one goes on only with a permit; everything else is answered by refmon.
+
+mod client;
+mod listing;
+mod server;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use refmon_core::bundle::Listing;
+use refmon_core::decision::Obligation;
+use refmon_core::digest::Pin;
+use refmon_core::ids::ToolName;
+use refmon_core::limits;
+use refmon_core::monitor::{Ask, Denied, InFlight, Monitor, Outcome, Proposal, Returned, Route};
+use refmon_core::ports::Clock;
+use refmon_core::reason::ReasonCode;
+use refmon_core::record::Cause;
+use refmon_core::untrusted::Untrusted;
+
+use crate::message::Id;
+use crate::reply::{Reply, Shape};
+use crate::upstream::{Outbound, Upstream};
+
+pub use listing::Observed;
+
+/// JSON-RPC error codes (JSON-RPC 2.0, section 5.1; MCP 2026-07-28).
+mod code {
+    pub(super) const PARSE: i64 = -32_700;
+    pub(super) const INVALID_REQUEST: i64 = -32_600;
+    pub(super) const METHOD_NOT_FOUND: i64 = -32_601;
+    pub(super) const INTERNAL: i64 = -32_603;
+    pub(super) const UNSUPPORTED_VERSION: i64 = -32_022;
+}
+
+/// What the people who run the session are told. Text of strangers in it has been escaped.
+pub trait Observer: Send + Sync {
+    /// Something happened that an operator should see.
+    fn notice(&self, text: &str);
+    /// The server lists tools that differ from their contracts.
+    fn quarantined(&self, observed: &Observed);
+}
+
+/// One client and one server.
+pub struct Session {
+    monitor: Arc<Monitor>,
+    clock: Arc<dyn Clock>,
+    route: Route,
+    to_client: Box<dyn Upstream>,
+    to_server: Box<dyn Upstream>,
+    observer: Arc<dyn Observer>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Obligations that a session can carry out.
+pub const SUPPORTED: &[Obligation] = &[Obligation::WithholdOutput];
+
+#[derive(Default)]
+struct State {
+    from_client: HashMap<String, Pending>,
+    from_server: HashMap<String, Pending>,
+    tools: listing::Tools,
+    quarantined: BTreeSet<(ToolName, Pin)>,
+    server_gone: bool,
+}
+
+/// A request that waits for its answer.
+enum Pending {
+    /// The monitor permitted it.
+    Judged { flight: InFlight, shape: Shape },
+    /// The table let it pass.
+    Passed,
+    /// The handshake.
+    Handshake,
+    /// `tools/list`; whether it asked for the first page.
+    ToolList { first: bool },
+    /// refmon's own `tools/list`.
+    OwnListing,
+}
+
+impl Session {
+    /// Makes a session.
+    #[must_use]
+    pub fn new(
+        monitor: Arc<Monitor>,
+        clock: Arc<dyn Clock>,
+        route: Route,
+        to_client: Box<dyn Upstream>,
+        to_server: Box<dyn Upstream>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Self { monitor, clock, route, to_client, to_server, observer, state, changed }
+    }
+
+    /// Ends the session: every call under way is recorded as indeterminate.
+    pub fn end(&self, cause: Cause) {
+        let mut state = self.state();
+        state.server_gone = true;
+        let mut pending: Vec<Pending> = state.from_client.drain().map(|(_, pending)| pending).collect();
+        pending.extend(state.from_server.drain().map(|(_, pending)| pending));
+        drop(state);
+        self.changed.notify_all();
+        for pending in pending {
+            if let Pending::Judged { flight, .. } = pending {
+                self.abandon(flight, cause);
+            }
+        }
+    }
+
+    /// Tells the client that the server is gone: every request under way is answered with an error, and what was
+    /// permitted is recorded as indeterminate.
+    pub fn server_gone(&self) {
+        let mut state = self.state();
+        state.server_gone = true;
+        let pending: Vec<(String, Pending)> = state.from_client.drain().collect();
+        drop(state);
+        self.changed.notify_all();
+        for (canonical, pending) in pending {
+            let id = Id { spelled: canonical.clone().into_bytes(), canonical };
+            if !matches!(pending, Pending::OwnListing) {
+                let text = "the tool server ended before it answered; the call may or may not have run";
+                self.answer_client(Reply::protocol_error(Some(&id), code::INTERNAL, text, None));
+            }
+            if let Pending::Judged { flight, .. } = pending {
+                self.abandon(flight, Cause::ServerGone);
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn abandon(&self, flight: InFlight, cause: Cause) {
+        if let Err(fault) = self.monitor.abandon(flight, cause) {
+            self.observer.notice(&format!("the end of a call could not be recorded: {fault}"));
+        }
+    }
+
+    /// A reply that cannot be delivered has no one left to read it; the reader of that side sees its end.
+    fn answer_client(&self, reply: Reply) {
+        drop(self.to_client.send(Outbound::reply(reply)));
+    }
+
+    fn pass_to(&self, side: &dyn Upstream, message: Outbound) -> io::Result<()> {
+        side.send(message)
+    }
+
+    /// Denies what the door itself refuses, and records it.
+    fn refuse(&self, ask: Ask, reason: ReasonCode, bytes: Vec<u8>) -> Denied {
+        let listing = Arc::new(Listing::default());
+        let proposal = Proposal::new(&self.route, ask, listing, bytes, 0..0, self.clock.now());
+        self.monitor.refuse(proposal, reason)
+    }
+
+    /// Records what came back and gives it to whom it is for, or says that it is withheld.
+    fn finish(&self, returned: Returned, shape: Shape, id: &Id, to: &dyn Upstream) {
+        let message = match self.monitor.finish(returned) {
+            Outcome::Released(released) => Outbound::released(released),
+            Outcome::Withheld(withheld) => Outbound::reply(Reply::withheld(shape, id, &withheld)),
+        };
+        drop(to.send(message));
+    }
+
+    fn has_room(&self, state: &State) -> bool {
+        state.from_client.len().saturating_add(state.from_server.len()) < limits::CALLS_IN_FLIGHT_MAX
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("server", &self.route.server).finish_non_exhaustive()
+    }
+}
+
+fn untrusted(bytes: Vec<u8>) -> Untrusted<Vec<u8>> {
+    Untrusted::new(bytes)
+}

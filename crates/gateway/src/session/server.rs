@@ -1,0 +1,245 @@
+//! What comes from the server: every word of it written by a stranger.
+
+use std::io;
+use std::sync::Arc;
+
+use refmon_core::bundle::Listing;
+use refmon_core::ids::Method;
+use refmon_core::json::{Members, Strictness};
+use refmon_core::monitor::{Ask, Proposal, Verdict};
+use refmon_core::reason::ReasonCode;
+use refmon_core::record::{Cause, Status};
+use refmon_core::untrusted::Shown;
+use serde_json::json;
+
+use super::{Pending, Session, code, untrusted};
+use crate::frame::Frame;
+use crate::message::{Id, Kind, Message, id_of_refused};
+use crate::method::{Cleared, Side, Treatment, VERSIONS, find};
+use crate::reply::{Reply, Shape};
+use crate::upstream::Outbound;
+
+impl Session {
+    /// Handles a frame of the server.
+    ///
+    /// # Errors
+    /// An error of the stream to the client: the session is over.
+    pub fn from_server(&self, frame: Frame) -> io::Result<()> {
+        let bytes = match frame {
+            Frame::Line(bytes) => bytes,
+            Frame::End => return Ok(()),
+            Frame::TooLong => {
+                self.observer.notice("the server sent a message over the size limit; it was dropped");
+                return Ok(());
+            }
+        };
+        let message = match Message::parse(bytes.clone(), Strictness::Data) {
+            Ok(message) => message,
+            Err(error) => {
+                self.unreadable(bytes, &error.to_string());
+                return Ok(());
+            }
+        };
+        match &message.kind {
+            Kind::Request(method, id) => {
+                let (method, id) = (method.clone(), id.clone());
+                self.server_request(message, &method, id)
+            }
+            Kind::Notification(method) => {
+                let method = method.clone();
+                self.server_notification(message, &method)
+            }
+            Kind::Result(id) | Kind::Error(Some(id)) => {
+                let id = id.clone();
+                self.server_answer(message, &id)
+            }
+            Kind::Error(None) => {
+                self.observer.notice("the server reported an error that answers no request; it was dropped");
+                Ok(())
+            }
+        }
+    }
+
+    /// A frame that has no single reading. If it tells whose answer it is, that call ends as malformed; nothing of
+    /// the frame reaches the client.
+    fn unreadable(&self, bytes: Vec<u8>, error: &str) {
+        let shown = String::from_utf8_lossy(&bytes);
+        self.observer
+            .notice(&format!("the server wrote something that is not a message ({error}): `{}`", Shown(&shown)));
+        let Some(id) = id_of_refused(&bytes) else { return };
+        let pending = self.state().from_client.remove(&id.canonical);
+        let text = format!("the tool server's answer was refused: {error}");
+        match pending {
+            Some(Pending::Judged { flight, .. }) => {
+                drop(self.monitor.finish(flight.returned(untrusted(bytes), Status::Malformed)));
+                self.answer_client(Reply::protocol_error(Some(&id), code::INTERNAL, &text, None));
+            }
+            Some(Pending::OwnListing) => self.own_listing_failed(),
+            Some(Pending::Passed | Pending::Handshake | Pending::ToolList { .. }) => {
+                self.answer_client(Reply::protocol_error(Some(&id), code::INTERNAL, &text, None));
+            }
+            None => {}
+        }
+    }
+
+    fn server_request(&self, message: Message, method: &str, id: Id) -> io::Result<()> {
+        let row = find(method, Side::Server, true);
+        let full = {
+            let state = self.state();
+            state.from_server.contains_key(&id.canonical) || !self.has_room(&state)
+        };
+        let treatment = row.map(|row| row.treatment).filter(|_| !full);
+        match (treatment, row) {
+            (Some(Treatment::Judged(method)), _) => self.judge_server(message, method, &id),
+            (Some(_), Some(row)) => {
+                let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
+                self.state().from_server.insert(id.canonical, Pending::Passed);
+                self.pass_to(self.to_client.as_ref(), Outbound::cleared(cleared))
+            }
+            _ => {
+                let reason = if full { ReasonCode::TooManyCalls } else { ReasonCode::UnknownMethod };
+                drop(self.refuse(Ask::Unknown, reason, Vec::new()));
+                self.observer.notice(&format!("the server's request `{}` was denied ({reason})", Shown(method)));
+                let text = "refmon does not mediate this request, so it is denied";
+                self.answer_server(Reply::protocol_error(Some(&id), code::METHOD_NOT_FOUND, text, None))
+            }
+        }
+    }
+
+    /// A server that asks for an effect (sampling, elicitation, roots) is judged like an agent that does.
+    fn judge_server(&self, message: Message, method: Method, id: &Id) -> io::Result<()> {
+        let (range, now) = (message.body.clone(), self.clock.now());
+        let listing = Arc::new(Listing::default());
+        let proposal = Proposal::new(&self.route, Ask::Method(method), listing, message.bytes, range, now);
+        match self.monitor.submit(proposal) {
+            Verdict::Deny(denied) => self.answer_server(Reply::denied(Shape::Method, id, &denied)),
+            Verdict::Hold(held) => self.answer_server(Reply::held(Shape::Method, id, &held)),
+            Verdict::Permit(permit) => {
+                let (outbound, flight) = Outbound::permitted(permit);
+                let pending = Pending::Judged { flight, shape: Shape::Method };
+                self.state().from_server.insert(id.canonical.clone(), pending);
+                if let Err(error) = self.to_client.send(outbound) {
+                    let pending = self.state().from_server.remove(&id.canonical);
+                    if let Some(Pending::Judged { flight, .. }) = pending {
+                        self.abandon(flight, Cause::NotSent);
+                    }
+                    return Err(error);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn answer_server(&self, reply: Reply) -> io::Result<()> {
+        // A server that does not read its answer is seen by the thread that writes to it.
+        drop(self.to_server.send(Outbound::cleared(Cleared::answer(reply.into_bytes()))));
+        Ok(())
+    }
+
+    fn server_notification(&self, message: Message, method: &str) -> io::Result<()> {
+        let Some(row) = find(method, Side::Server, false) else {
+            self.observer
+                .notice(&format!("the server's notification `{}` is not mediated and was dropped", Shown(method)));
+            return Ok(());
+        };
+        if row.treatment == Treatment::ToolsChanged {
+            self.tools_changed();
+        }
+        let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
+        self.pass_to(self.to_client.as_ref(), Outbound::cleared(cleared))
+    }
+
+    fn server_answer(&self, message: Message, id: &Id) -> io::Result<()> {
+        let pending = self.state().from_client.remove(&id.canonical);
+        match pending {
+            None => {
+                self.observer.notice("the server answered a request that is not open; the answer was dropped");
+                Ok(())
+            }
+            Some(Pending::Judged { flight, shape }) => {
+                let status = status(&message);
+                let denied = if status == Status::InputRequired { self.deny_input(&message, shape, id) } else { None };
+                let returned = flight.returned(untrusted(message.bytes), status);
+                match denied {
+                    Some(reply) => {
+                        drop(self.monitor.finish(returned.withheld()));
+                        self.answer_client(reply);
+                    }
+                    None => self.finish(returned, shape, id, self.to_client.as_ref()),
+                }
+                Ok(())
+            }
+            Some(Pending::Passed) => {
+                self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
+            }
+            Some(Pending::Handshake) => self.handshake(message, id),
+            Some(Pending::ToolList { first }) => {
+                let bytes = self.filter_tools(&message, first);
+                self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(bytes)))
+            }
+            Some(Pending::OwnListing) => {
+                self.own_listing_page(&message);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets a handshake through if the server chose a version whose methods are mediated.
+    fn handshake(&self, message: Message, id: &Id) -> io::Result<()> {
+        let version = message.body().text("protocolVersion").map(std::borrow::Cow::into_owned);
+        let known = |version: &String| VERSIONS.contains(&version.as_str());
+        if matches!(message.kind, Kind::Result(_)) && !version.as_ref().is_some_and(known) {
+            self.observer.notice("the server chose a protocol version that refmon does not mediate");
+            let text = "the tool server chose a protocol version that refmon does not mediate";
+            let data = json!({ "supported": VERSIONS });
+            self.answer_client(Reply::protocol_error(Some(id), code::UNSUPPORTED_VERSION, text, Some(data)));
+            return Ok(());
+        }
+        self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
+    }
+
+    /// The requests inside an `input_required` answer are requests of the server (MCP 2026-07-28, multi round-trip
+    /// requests): each is judged, and one refusal withholds the whole answer.
+    fn deny_input(&self, message: &Message, shape: Shape, id: &Id) -> Option<Reply> {
+        let body = message.body();
+        let requests = Members::parse(body.value("inputRequests")?, Strictness::Data).unwrap_or_default();
+        for request in requests.all() {
+            let members = Members::parse(request.value, Strictness::Data).unwrap_or_default();
+            let method = members.text("method").and_then(|method| {
+                find(&method, Side::Server, true).filter(|row| matches!(row.treatment, Treatment::Judged(_)))?;
+                Method::parse(&method)
+            });
+            let bytes = request.value.to_vec();
+            let range = members.value("params").map_or(0..0, |params| {
+                let start = params.as_ptr().addr().saturating_sub(request.value.as_ptr().addr());
+                start..start.saturating_add(params.len())
+            });
+            let ask = method.map_or(Ask::Unknown, Ask::Method);
+            let listing = Arc::new(Listing::default());
+            match self.monitor.submit(Proposal::new(&self.route, ask, listing, bytes, range, self.clock.now())) {
+                Verdict::Permit(permit) => {
+                    let (bytes, flight) = permit.dispatch();
+                    drop(self.monitor.finish(flight.returned(bytes, Status::InputRequired)));
+                }
+                Verdict::Hold(held) => return Some(Reply::held(shape, id, &held)),
+                Verdict::Deny(denied) => return Some(Reply::denied(shape, id, &denied)),
+            }
+        }
+        None
+    }
+}
+
+/// How a call ended, by the server's own account.
+fn status(message: &Message) -> Status {
+    if matches!(message.kind, Kind::Error(_)) {
+        return Status::ProtocolError;
+    }
+    let body = message.body();
+    if body.text("resultType").as_deref() == Some("input_required") {
+        return Status::InputRequired;
+    }
+    match body.value("isError") {
+        Some(b"true") => Status::ToolError,
+        _ => Status::Ok,
+    }
+}

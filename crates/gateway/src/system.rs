@@ -1,0 +1,147 @@
+//! The machine behind the core's ports: clock, randomness, file system.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use refmon_core::ports::{Clock, Entropy, Fault, Files, Location, Moment};
+use rustix::fs::stat;
+
+/// The machine.
+#[derive(Debug)]
+pub struct System {
+    start: Instant,
+}
+
+impl System {
+    /// Takes the start of the monotonic clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for System {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for System {
+    fn now(&self) -> Moment {
+        #[expect(clippy::disallowed_methods, reason = "this is the `Clock` port")]
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Moment {
+            unix_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
+            monotonic_ns: u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Entropy for System {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault> {
+        getrandom::fill(buffer).map_err(|error| Fault::caused("the system's randomness", error))
+    }
+}
+
+impl Files for System {
+    fn locate(&self, absolute: &str, roots: &[PathBuf]) -> Result<Location, Fault> {
+        let fault = |what| move |error: std::io::Error| Fault::caused(what, error);
+        let (folder, missing) = resolve(Path::new(absolute)).map_err(fault("the path"))?;
+        let mut canonical = folder.clone();
+        canonical.extend(&missing);
+        let canonical_text = canonical.to_str().ok_or(Fault::unavailable("a path in UTF-8"))?.to_owned();
+        let mut root = None;
+        for (index, candidate) in roots.iter().enumerate() {
+            let identity = stat(candidate).map_err(|error| Fault::caused("a root of the contract", error))?;
+            let is_root = |folder: &Path| {
+                stat(folder).is_ok_and(|found| (found.st_dev, found.st_ino) == (identity.st_dev, identity.st_ino))
+            };
+            if folder.ancestors().any(is_root) {
+                root = Some(index);
+                break;
+            }
+        }
+        Ok(Location { canonical: canonical_text, root, exists: missing.is_empty() })
+    }
+}
+
+/// Follows a path as the kernel would: the longest part that exists, resolved, and the plain names behind it.
+fn resolve(path: &Path) -> std::io::Result<(PathBuf, Vec<String>)> {
+    let mut folder = PathBuf::from("/");
+    let mut missing: Vec<String> = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+            Component::ParentDir if missing.is_empty() => drop(folder.pop()),
+            Component::ParentDir => return Err(std::io::Error::other("`..` behind a folder that does not exist")),
+            Component::Normal(name) if missing.is_empty() => match folder.join(name).canonicalize() {
+                Ok(resolved) => folder = resolved,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    // A link to nowhere exists itself: what would be created is at its target.
+                    if folder.join(name).symlink_metadata().is_ok() {
+                        return Err(std::io::Error::other("a symbolic link whose target does not exist"));
+                    }
+                    missing.push(name.to_string_lossy().into_owned());
+                }
+                Err(error) => return Err(error),
+            },
+            Component::Normal(name) => missing.push(name.to_string_lossy().into_owned()),
+        }
+    }
+    Ok((folder, missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("root/sub")).unwrap();
+        std::fs::create_dir_all(folder.path().join("outside")).unwrap();
+        std::fs::write(folder.path().join("root/a.txt"), "a").unwrap();
+        std::fs::write(folder.path().join("outside/secret"), "s").unwrap();
+        symlink(folder.path().join("outside"), folder.path().join("root/way-out")).unwrap();
+        symlink(folder.path().join("root"), folder.path().join("way-in")).unwrap();
+        symlink("nowhere", folder.path().join("root/dangling")).unwrap();
+        symlink("loop", folder.path().join("root/loop")).unwrap();
+        folder
+    }
+
+    fn locate(folder: &Path, path: &str) -> Result<Location, Fault> {
+        let absolute = format!("{}/{path}", folder.canonicalize().unwrap().display());
+        System::new().locate(&absolute, &[folder.join("root")])
+    }
+
+    #[test]
+    fn a_path_is_inside_by_where_it_leads_not_how_it_is_spelled() {
+        let folder = tree();
+        for (path, inside, exists) in [
+            ("root/a.txt", true, true),
+            ("root/./sub/../a.txt", true, true),
+            ("root", true, true),
+            ("root/new/deep/file", true, false),
+            ("way-in/a.txt", true, true),
+            ("root/../outside/secret", false, true),
+            ("root/way-out/secret", false, true),
+            ("root/way-out/new", false, false),
+            ("rootless", false, false),
+            ("root2/a.txt", false, false),
+            ("outside/secret", false, true),
+        ] {
+            let found = locate(folder.path(), path).unwrap();
+            assert_eq!((found.root.is_some(), found.exists), (inside, exists), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_resolved_is_a_fault() {
+        let folder = tree();
+        for path in ["root/missing/../a.txt", "root/loop", "root/dangling", "root/a.txt/b", "root/dangling/x"] {
+            assert!(locate(folder.path(), path).is_err(), "{path}");
+        }
+        assert!(System::new().locate("/", &[PathBuf::from("/no/such/root")]).is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! The two ways out of a session: to the server and to the client.
+//!
+//! An [`Outbound`] is made from a permit, from a released answer, from a cleared message or from an answer of
+//! refmon's own, and from nothing else. So no byte leaves a session that was not mediated.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+use refmon_core::monitor::{Authorized, InFlight, Released};
+
+use crate::method::Cleared;
+use crate::reply::Reply;
+
+/// A message that may leave the session.
+#[derive(Debug)]
+pub struct Outbound(Vec<u8>);
+
+impl Outbound {
+    /// A permitted call: the bytes that were judged, and the call that is now under way.
+    pub fn permitted(permit: Authorized) -> (Self, InFlight) {
+        let (message, flight) = permit.dispatch();
+        (Self(message.into_open()), flight)
+    }
+
+    /// A message whose method acts on nothing.
+    #[must_use]
+    pub fn cleared(message: Cleared) -> Self {
+        Self(message.into_bytes())
+    }
+
+    /// An answer that the monitor released.
+    #[must_use]
+    pub fn released(released: Released) -> Self {
+        Self(released.into_message().into_open())
+    }
+
+    /// An answer of refmon's own.
+    pub(crate) fn reply(reply: Reply) -> Self {
+        Self(reply.into_bytes())
+    }
+}
+
+/// A peer that takes messages.
+pub trait Upstream: Send + Sync {
+    /// Sends one message whole.
+    ///
+    /// # Errors
+    /// An error of the stream. The message may have been sent in part.
+    fn send(&self, message: Outbound) -> io::Result<()>;
+}
+
+/// A stream of lines.
+#[derive(Debug)]
+pub struct Lines<W>(Mutex<W>);
+
+impl<W: Write + Send> Lines<W> {
+    /// Wraps a stream.
+    pub const fn new(stream: W) -> Self {
+        Self(Mutex::new(stream))
+    }
+}
+
+impl<W: Write + Send> Upstream for Lines<W> {
+    fn send(&self, Outbound(mut message): Outbound) -> io::Result<()> {
+        message.push(b'\n');
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.write_all(&message)?;
+        stream.flush()
+    }
+}
