@@ -1,0 +1,299 @@
+//! The search index over the journal: a cache, never the truth. It is rebuilt from segments at any time.
+
+use std::path::Path;
+
+use refmon_core::ids::{CallId, HoldId, TenantId};
+use refmon_core::record::{Asked, Record};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+
+use crate::{StoreError, database};
+
+const SCHEMA: &[&str] = &["
+    CREATE TABLE record (
+        tenant   TEXT NOT NULL,
+        unix_us  INTEGER NOT NULL,
+        boot     BLOB NOT NULL,
+        counter  INTEGER NOT NULL,
+        kind     TEXT NOT NULL,
+        call     BLOB,
+        hold     BLOB,
+        agent    TEXT,
+        server   TEXT,
+        tool     TEXT,
+        decision TEXT,
+        reason   TEXT,
+        status   TEXT,
+        bytes    BLOB NOT NULL,
+        PRIMARY KEY (tenant, unix_us, boot, counter)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX record_call ON record (tenant, call) WHERE call IS NOT NULL;
+    CREATE INDEX record_decision ON record (tenant, decision, unix_us) WHERE decision IS NOT NULL;
+    CREATE TABLE cursor (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+"];
+
+/// The search index.
+#[derive(Debug)]
+pub struct Index {
+    path: String,
+    connection: Connection,
+}
+
+/// One record for the index, with the bytes that the journal holds.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// The boot whose journal has it.
+    pub boot: [u8; 16],
+    /// Its counter in that boot.
+    pub counter: u64,
+    /// The record.
+    pub record: &'a Record,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What to look for. Everything that is given must fit.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// `permit`, `hold` or `deny`.
+    pub decision: Option<String>,
+    /// A reason code.
+    pub reason: Option<String>,
+    /// A server.
+    pub server: Option<String>,
+    /// A tool or method.
+    pub tool: Option<String>,
+    /// An agent.
+    pub agent: Option<String>,
+    /// A kind of record.
+    pub kind: Option<String>,
+    /// Not before, in microseconds since the Unix epoch.
+    pub since_us: Option<u64>,
+    /// At most this many, the newest.
+    pub limit: u32,
+}
+
+impl Index {
+    /// Opens the index, creating it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be opened. It may be removed: it is rebuilt.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { path: path.display().to_string(), connection: database::open(path, SCHEMA)? })
+    }
+
+    /// Where the index ends in the journal, as the journal's reader put it; `None` for a new index.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn cursor(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT value FROM cursor WHERE name = 'journal'";
+        self.connection.query_row(sql, [], |row| row.get(0)).optional().map_err(|error| self.failed(error))
+    }
+
+    /// Adds records and moves the cursor, both or neither. A record that is there already stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn add<'e>(&mut self, entries: impl IntoIterator<Item = Entry<'e>>, cursor: &[u8]) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let failed = |source| StoreError::Database { path: path.clone(), source };
+        let transaction = self.connection.transaction().map_err(failed)?;
+        {
+            let sql = "INSERT OR IGNORE INTO record (tenant, unix_us, boot, counter, kind, call, hold, agent, server, tool,
+                       decision, reason, status, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+            let mut statement = transaction.prepare_cached(sql).map_err(failed)?;
+            for entry in entries {
+                let row = columns(entry.record);
+                let time = i64::try_from(row.unix_us).unwrap_or(i64::MAX);
+                let counter = i64::try_from(entry.counter).unwrap_or(i64::MAX);
+                let [kind, agent, server, tool, decision, reason, status] = row.texts;
+                let values = params![
+                    row.tenant,
+                    time,
+                    entry.boot,
+                    counter,
+                    kind,
+                    row.call.map(|call| *call.as_bytes()),
+                    row.hold.map(|hold| *hold.as_bytes()),
+                    agent,
+                    server,
+                    tool,
+                    decision,
+                    reason,
+                    status,
+                    entry.bytes,
+                ];
+                statement.execute(values).map_err(failed)?;
+            }
+            let sql = "INSERT INTO cursor VALUES ('journal', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+            transaction.execute(sql, params![cursor]).map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)
+    }
+
+    /// The bytes of the records that fit, the oldest first. Records about the monitor itself belong to no tenant
+    /// and are found with every tenant's.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn search(&self, tenant: &TenantId, query: &Query) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut sql = "SELECT bytes FROM record WHERE tenant IN (?, '')".to_owned();
+        let mut values = vec![Value::from(tenant.as_str().to_owned())];
+        let exact = [
+            ("decision", &query.decision),
+            ("reason", &query.reason),
+            ("server", &query.server),
+            ("tool", &query.tool),
+            ("agent", &query.agent),
+            ("kind", &query.kind),
+        ];
+        for (column, wanted) in exact {
+            if let Some(wanted) = wanted {
+                sql.push_str(&format!(" AND {column} = ?"));
+                values.push(Value::from(wanted.clone()));
+            }
+        }
+        if let Some(since) = query.since_us {
+            sql.push_str(" AND unix_us >= ?");
+            values.push(Value::from(i64::try_from(since).unwrap_or(i64::MAX)));
+        }
+        sql.push_str(" ORDER BY unix_us DESC, boot DESC, counter DESC LIMIT ?");
+        values.push(Value::from(i64::from(query.limit)));
+        let mut found = self.rows(&sql, values)?;
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The bytes of all records of one call, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn call(&self, tenant: &TenantId, call: CallId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let sql = "SELECT bytes FROM record WHERE tenant = ? AND call = ? ORDER BY unix_us, boot, counter";
+        self.rows(sql, vec![Value::from(tenant.as_str().to_owned()), Value::from(call.as_bytes().to_vec())])
+    }
+
+    fn rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Vec<u8>>, StoreError> {
+        let failed = |error| self.failed(error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let rows = statement.query_map(params_from_iter(values), |row| row.get(0)).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::Database { path: self.path.clone(), source }
+    }
+}
+
+struct Columns {
+    tenant: String,
+    unix_us: u64,
+    call: Option<CallId>,
+    hold: Option<HoldId>,
+    /// kind, agent, server, tool, decision, reason, status
+    texts: [Option<String>; 7],
+}
+
+fn columns(record: &Record) -> Columns {
+    let own = |text: &str| Some(text.to_owned());
+    match record {
+        Record::Attempt(attempt) => {
+            let tool = match &attempt.asked {
+                Asked::Known { operation, .. } => Some(operation.to_string()),
+                Asked::Unknown(name) => Some(name.to_string()),
+                Asked::Unnameable => None,
+            };
+            let (decision, reason) = (own(attempt.decision.as_str()), own(attempt.reason.as_str()));
+            let (agent, server) = (own(attempt.agent.as_str()), own(attempt.server.as_str()));
+            Columns {
+                tenant: attempt.tenant.to_string(),
+                unix_us: attempt.at.unix_us,
+                call: Some(attempt.call),
+                hold: attempt.hold,
+                texts: [own("attempt"), agent, server, tool, decision, reason, None],
+            }
+        }
+        Record::Completion(end) => Columns {
+            tenant: end.tenant.to_string(),
+            unix_us: end.at.unix_us,
+            call: Some(end.call),
+            hold: None,
+            texts: [own("completion"), None, None, None, None, None, own(end.status.as_str())],
+        },
+        Record::Indeterminate(end) => Columns {
+            tenant: end.tenant.to_string(),
+            unix_us: end.at.unix_us,
+            call: Some(end.call),
+            hold: None,
+            texts: [own("indeterminate"), None, None, None, None, None, own(end.cause.as_str())],
+        },
+        Record::Resolution(end) => Columns {
+            tenant: end.tenant.to_string(),
+            unix_us: end.at.unix_us,
+            call: None,
+            hold: Some(end.hold),
+            texts: [own("resolution"), None, None, None, None, None, own(end.resolved.as_str())],
+        },
+        Record::Notice(notice) => Columns {
+            tenant: String::new(),
+            unix_us: notice.at.unix_us,
+            call: None,
+            hold: None,
+            texts: [own("notice"), None, None, None, None, None, None],
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use refmon_core::ports::Moment;
+    use refmon_core::record::{Completion, Event, Notice, Status};
+
+    use super::*;
+
+    fn completion(tenant: &str, time: u64, status: Status) -> Record {
+        let at = Moment { unix_us: time, monotonic_ns: 0 };
+        let call = CallId::from_bytes([u8::try_from(time).unwrap(); 16]);
+        let tenant = TenantId::parse(tenant).unwrap();
+        Record::Completion(Completion {
+            call,
+            at,
+            tenant,
+            status,
+            released: true,
+            result: None,
+            result_bytes: 0,
+            execute_us: 0,
+        })
+    }
+
+    #[test]
+    fn a_search_finds_the_tenants_own_records_and_the_monitors() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::open(&folder.path().join("index.db")).unwrap();
+        assert_eq!(index.cursor().unwrap(), None);
+        let notice = Record::Notice(Notice { at: Moment { unix_us: 3, monotonic_ns: 0 }, event: Event::Stopped });
+        let records = [completion("a", 1, Status::Ok), completion("b", 2, Status::Ok), notice];
+        let entries = |records: &'static [Record]| {
+            records.iter().zip(1u8..).map(|(record, n)| Entry {
+                boot: [0; 16],
+                counter: u64::from(n),
+                record,
+                bytes: Box::leak(Box::new([n])),
+            })
+        };
+        let records: &'static [Record] = Box::leak(Box::new(records));
+        index.add(entries(records), b"here").unwrap();
+        index.add(entries(records), b"there").unwrap();
+        assert_eq!(index.cursor().unwrap().as_deref(), Some(&b"there"[..]));
+        let tenant = TenantId::parse("a").unwrap();
+        let all = Query { limit: 10, ..Query::default() };
+        assert_eq!(index.search(&tenant, &all).unwrap(), [vec![1], vec![3]]);
+        let notices = Query { kind: Some("notice".into()), ..all.clone() };
+        assert_eq!(index.search(&tenant, &notices).unwrap(), [vec![3]]);
+        assert_eq!(index.search(&tenant, &Query { limit: 1, ..all }).unwrap(), [vec![3]]);
+        assert_eq!(index.call(&tenant, CallId::from_bytes([1; 16])).unwrap(), [vec![1]]);
+        assert!(index.call(&tenant, CallId::from_bytes([2; 16])).unwrap().is_empty());
+    }
+}
