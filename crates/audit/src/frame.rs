@@ -252,10 +252,9 @@ pub fn batch(bytes: &[u8]) -> BatchSeen<'_> {
 /// counters have zero bytes and its checksum covers a value of the chain.
 #[must_use]
 pub fn find_trailer(bytes: &[u8]) -> Option<(usize, Trailer, usize)> {
-    let length = (TRAILER_BYTES as u32).to_le_bytes();
     let mut from = 0;
     while let Some(rest) = bytes.get(from..) {
-        let at = from + rest.windows(4).position(|window| window == length)?;
+        let at = from + rest.iter().position(|&byte| usize::from(byte) == TRAILER_BYTES)?;
         if let Some(candidate) = bytes.get(at..)
             && let Seen::Frame(seen) = frame(candidate)
             && seen.kind != FrameKind::Record

@@ -80,7 +80,12 @@ mod tests {
         assert_eq!(boot.to_string(), "01234567-89ab-7fff-bfff-ffffffffffff");
         assert_eq!(BootId::parse(&boot.to_string()), Some(boot));
         assert_eq!(boot.started_us(), 0x0123_4567_89ab * 1_000);
-        for text in ["", "01234567-89AB-7fff-bfff-ffffffffffff", "0123456-789ab-7fff-bfff-ffffffffffff", "+1234567-89ab-7fff-bfff-ffffffffffff"] {
+        for text in [
+            "",
+            "01234567-89AB-7fff-bfff-ffffffffffff",
+            "0123456-789ab-7fff-bfff-ffffffffffff",
+            "+1234567-89ab-7fff-bfff-ffffffffffff",
+        ] {
             assert_eq!(BootId::parse(text), None, "{text:?}");
         }
     }

@@ -14,8 +14,10 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::{self, JoinHandle};
 
+use refmon_core::decision::Decision;
 use refmon_core::ports::{self, Clock, Fault, Wait};
 use refmon_core::record::Record;
 
@@ -86,6 +88,8 @@ pub struct Journal {
     queue: Arc<Queue>,
     flusher: Option<JoinHandle<()>>,
     boot: BootId,
+    /// Permitted attempts less ends.
+    open: AtomicI64,
 }
 
 impl Journal {
@@ -103,7 +107,7 @@ impl Journal {
         let flushed = Arc::clone(&queue);
         let flusher = thread::Builder::new().name("refmon-journal".to_owned()).spawn(move || flushed.flush());
         let flusher = flusher.map_err(|_| JournalError::Exhausted { what: "thread" })?;
-        let journal = Self { queue, flusher: Some(flusher), boot };
+        let journal = Self { queue, flusher: Some(flusher), boot, open: AtomicI64::new(0) };
         Ok((journal, Opened { boot, recovered: found.recovered, damaged: found.damaged }))
     }
 
@@ -126,12 +130,22 @@ impl Journal {
     pub fn append(&self, record: &Record, wait: Wait) -> Result<(), JournalError> {
         let encoded = record::encode_body(record)?;
         match wait {
-            Wait::Durable => self.queue.append_durable(encoded),
-            Wait::Queued => self.queue.append_queued(encoded),
+            Wait::Durable => self.queue.append_durable(encoded)?,
+            Wait::Queued => self.queue.append_queued(encoded)?,
         }
+        let step = match record {
+            Record::Attempt(attempt) if attempt.decision == Decision::Permit => 1,
+            Record::Completion(_) | Record::Indeterminate(_) => -1,
+            Record::Attempt(_) | Record::Resolution(_) | Record::Notice(_) => 0,
+        };
+        self.open.fetch_add(step, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Writes what is queued and closes the journal in order. Dropping it does the same, without an answer.
+    ///
+    /// While permitted calls have no end yet, nothing is closed: the next [`Journal::open`] makes them
+    /// indeterminate, as after a crash.
     ///
     /// # Errors
     /// [`JournalError`] if that failed; the next [`Journal::open`] then recovers it.
@@ -146,7 +160,7 @@ impl Journal {
         if let Some(flusher) = self.flusher.take() {
             let _panicked = flusher.join().is_err();
         }
-        self.queue.close()
+        self.queue.close(self.open.load(Ordering::Relaxed) == 0)
     }
 }
 

@@ -13,10 +13,7 @@
 //!
 //! The journal is the truth. Whatever else knows about records (an index, an export) can be rebuilt from it.
 #![deny(clippy::indexing_slicing)]
-#![cfg_attr(
-    test,
-    allow(clippy::indexing_slicing, clippy::allow_attributes, reason = "tests may index")
-)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::allow_attributes, reason = "tests may index"))]
 
 mod chain;
 pub mod commitments;
@@ -33,6 +30,7 @@ pub mod record;
 pub mod recovery;
 pub mod segment;
 mod spare;
+mod stream;
 pub mod verify;
 mod walk;
 mod writer;

@@ -216,10 +216,10 @@ impl Queue {
         first
     }
 
-    /// Writes what is queued and closes the writer.
+    /// Writes what is queued, and closes the writer, or leaves that to recovery.
     ///
     /// INVARIANT: nobody leads. The journal that owns the queue is gone, and its flusher has ended.
-    pub(crate) fn close(&self) -> Result<(), JournalError> {
+    pub(crate) fn close(&self, in_order: bool) -> Result<(), JournalError> {
         let mut writer = lock(&self.writer);
         let mut last = Vec::new();
         while let Some(batch) = lock(&self.state).pop() {
@@ -228,7 +228,12 @@ impl Queue {
                 writer.commit(&before, false)?;
             }
         }
-        if writer.has_stopped() { Err(JournalError::Stopped) } else { writer.close(&last) }
+        match (writer.has_stopped(), in_order) {
+            (true, _) => Err(JournalError::Stopped),
+            (false, true) => writer.close(&last),
+            (false, false) if last.is_empty() => Ok(()),
+            (false, false) => writer.commit(&last, false),
+        }
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

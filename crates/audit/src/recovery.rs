@@ -132,7 +132,7 @@ pub(crate) struct Remains {
 /// Walks a boot and finds what recovery would do. Changes nothing.
 pub(crate) fn examine(disk: &dyn Disk, folder: &Path, boot: BootId) -> Result<Remains, Unreadable> {
     let mut calls = OpenCalls::default();
-    let mut walked = walk::walk(disk, folder, boot, &mut |place, bytes| match record::decode(bytes) {
+    let mut walked = walk::walk(disk, folder, boot, None, &mut |place, bytes| match record::decode(bytes) {
         Ok(envelope) if envelope.boot != boot || envelope.counter != place.counter => Some(Defect::Counter),
         Ok(envelope) => {
             calls.see(place.counter, &envelope.record);
@@ -257,8 +257,7 @@ fn closing_segment(walked: &Walked, node: NodeId, boot: BootId, records: &[Encod
         at = segment::write_batch(&mut out, at, batch, later.is_empty());
         rest = later;
     }
-    let marker =
-        Marker { segment: header.number, end: out.len() as u64, last: at.counter - 1, chain: at.chain };
+    let marker = Marker { segment: header.number, end: out.len() as u64, last: at.counter - 1, chain: at.chain };
     (out, marker)
 }
 

@@ -17,8 +17,6 @@ use crate::{chain, record::ENVELOPE_HEAD_BYTES_MAX};
 pub const HEADER_BYTES: usize = 128;
 /// The version of the segment format.
 pub const VERSION: u32 = 1;
-/// Bytes in one segment file.
-pub(crate) const SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 const MAGIC: [u8; 8] = *b"rfmnseg\n";
 

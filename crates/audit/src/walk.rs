@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::chain::{self, BatchChain, Link};
 use crate::disk::Disk;
 use crate::finding::{Defect, Finding};
-use crate::folder;
+use crate::folder::{self, Marker};
 use crate::frame::{self, Batch, BatchSeen, FrameFlaw, FrameKind, Seen};
 use crate::ids::{BootId, NodeId};
 use crate::segment::{self, HEADER_BYTES, Header, Origin};
@@ -72,8 +72,14 @@ pub(crate) fn list(disk: &dyn Disk, path: &Path) -> Result<Vec<String>, Unreadab
     disk.list(path).map_err(|source| Unreadable { path: path.to_owned(), source })
 }
 
-/// Passes over all segments of a boot.
-pub(crate) fn walk(disk: &dyn Disk, folder: &Path, boot: BootId, visit: &mut Visit<'_>) -> Result<Walked, Unreadable> {
+/// Passes over all segments of a boot. With the marker of a closed boot nothing at its end can pass for torn.
+pub(crate) fn walk(
+    disk: &dyn Disk,
+    folder: &Path,
+    boot: BootId,
+    marker: Option<&Marker>,
+    visit: &mut Visit<'_>,
+) -> Result<Walked, Unreadable> {
     let mut walked = Walked::new(boot);
     let numbers = folder::segments(&list(disk, folder)?);
     let mut next = match numbers.first() {
@@ -93,10 +99,11 @@ pub(crate) fn walk(disk: &dyn Disk, folder: &Path, boot: BootId, visit: &mut Vis
         known.begin(&mut walked, number, &bytes);
         let after = next.as_ref().map(|(_, bytes)| Header::parse(bytes).ok());
         let mut pass = Pass { walked: &mut walked, known: &mut known, visit, number, bytes: &bytes, at: HEADER_BYTES };
-        match after {
-            None => pass.last(),
-            Some(Some(after)) if after.origin != Origin::First => pass.bounded(&after),
-            Some(_) => pass.unbounded(),
+        match (after, marker) {
+            (None, None) => pass.last(),
+            (None, Some(marker)) => pass.bounded(marker.end, Behind::Nothing),
+            (Some(Some(after)), _) => pass.bounded(after.previous_end, Behind::of(after.origin)),
+            (Some(None), _) => pass.unbounded(),
         }
     }
     walked.counter = known.counter.unwrap_or(1);
@@ -181,6 +188,33 @@ impl Known {
     }
 }
 
+/// What may stand behind the point at which the batches of a segment end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// Zeros.
+    Nothing,
+    /// What reached the disk of a batch that was written again in the next segment.
+    Loose,
+    /// What recovery has looked at already.
+    Settled,
+}
+
+impl Behind {
+    const fn of(origin: Origin) -> Self {
+        match origin {
+            Origin::First | Origin::Full => Self::Nothing,
+            Origin::Fault => Self::Loose,
+            Origin::Recovery => Self::Settled,
+        }
+    }
+}
+
+/// Where whole batches end, and why.
+struct Stop {
+    offset: usize,
+    flaw: Option<FrameFlaw>,
+}
+
 /// The pass over one segment.
 struct Pass<'a, 'v> {
     walked: &'a mut Walked,
@@ -192,41 +226,41 @@ struct Pass<'a, 'v> {
 }
 
 impl<'a> Pass<'a, '_> {
-    /// A segment whose batches end where the header of the next one says.
-    fn bounded(&mut self, after: &Header) {
+    /// A segment of which something else says where its batches end.
+    fn bounded(&mut self, end: u64, behind: Behind) {
         let whole = self.bytes;
-        let end = usize::try_from(after.previous_end).ok().filter(|end| (HEADER_BYTES..=whole.len()).contains(end));
-        let (written, behind) = end.and_then(|end| whole.split_at_checked(end)).unwrap_or((whole, &[]));
-        if end.is_none() {
-            self.find(whole.len(), Defect::Missing);
-        }
+        let end = usize::try_from(end).ok().filter(|end| (HEADER_BYTES..=whole.len()).contains(end));
+        let (written, rest) = end.and_then(|end| whole.split_at_checked(end)).unwrap_or((whole, &[]));
         self.bytes = written;
-        self.resynchronising();
-        if self.at < written.len() && end.is_some() {
-            self.find(self.at, Defect::Missing);
-            self.known.chain = None;
+        let stop = self.batches(true);
+        if self.at < written.len() {
+            self.damage(&stop);
+        } else if end.is_none() {
+            self.find(written.len(), Defect::Missing);
         }
-        match after.origin {
-            Origin::Full | Origin::First => {
-                if let Some(first) = behind.iter().position(|&byte| byte != 0) {
+        if end.is_none() {
+            (self.known.counter, self.known.chain) = (None, None);
+        }
+        match behind {
+            Behind::Nothing => {
+                if let Some(first) = rest.iter().position(|&byte| byte != 0) {
                     self.find(written.len() + first, Defect::BehindEnd);
                 }
             }
-            Origin::Fault => self.gather_loose(behind),
-            // What was whole there is repeated in the segment that recovery wrote.
-            Origin::Recovery => {}
+            Behind::Loose => self.gather_loose(rest),
+            Behind::Settled => {}
         }
     }
 
-    /// A segment that is not the last, where nothing says how far its batches go.
+    /// A segment that is not the last, of which nothing says where its batches end.
     fn unbounded(&mut self) {
-        self.resynchronising();
-        self.known.chain = None;
+        let _stop = self.batches(true);
+        (self.known.counter, self.known.chain) = (None, None);
     }
 
-    /// The last segment: its end may be torn.
+    /// The last segment of a boot that is not known to be closed: its end may be torn.
     fn last(&mut self) {
-        self.resynchronising();
+        let _stop = self.batches(false);
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let Some(last) = rest.iter().rposition(|&byte| byte != 0) else { return };
         if self.walked.closed {
@@ -237,37 +271,41 @@ impl<'a> Pass<'a, '_> {
         self.gather_loose(rest);
     }
 
-    /// Goes over batches to the end; where one is damaged, goes on behind the next whole trailer that is later.
-    fn resynchronising(&mut self) {
+    /// Goes over batches to the end; where one is damaged, goes on behind the next whole trailer.
+    ///
+    /// Where the end may be torn, only a trailer of a *later* batch shows damage: the torn batch's own trailer may
+    /// have reached the disk before the rest of it.
+    fn batches(&mut self, own_trailer_counts: bool) -> Stop {
         loop {
-            match frame::batch(self.bytes.get(self.at..).unwrap_or_default()) {
+            let stop = match frame::batch(self.bytes.get(self.at..).unwrap_or_default()) {
                 BatchSeen::Whole(batch) => {
                     self.check(&batch);
                     if batch.close {
                         self.walked.closed = true;
-                        return;
+                        return Stop { offset: self.at, flaw: None };
                     }
+                    continue;
                 }
-                BatchSeen::Unwritten if !self.skip_damage(0, None) => return,
-                BatchSeen::Partial { offset, flaw, .. } if !self.skip_damage(offset, flaw) => return,
-                BatchSeen::Unwritten | BatchSeen::Partial { .. } => {}
+                BatchSeen::Unwritten => Stop { offset: self.at, flaw: None },
+                BatchSeen::Partial { offset, flaw, .. } => Stop { offset: self.at + offset, flaw },
+            };
+            if !self.skip_damage(&stop, own_trailer_counts) {
+                return stop;
             }
         }
     }
 
-    /// Looks for a later trailer. If there is one, what is between is damage and the pass goes on behind it.
-    fn skip_damage(&mut self, offset: usize, flaw: Option<FrameFlaw>) -> bool {
+    fn skip_damage(&mut self, stop: &Stop, own_trailer_counts: bool) -> bool {
         let mut from = self.at;
         while let Some(rest) = self.bytes.get(from..)
             && let Some((start, trailer, end)) = frame::find_trailer(rest)
         {
-            // The torn batch's own trailer may have reached the disk before the rest of it.
             let own = self.known.counter.is_some_and(|counter| trailer.first <= counter);
-            if own {
+            if own && !own_trailer_counts {
                 from += start + 1;
                 continue;
             }
-            self.find(self.at + offset, flaw.map_or(Defect::Missing, Defect::Frame));
+            self.damage(stop);
             self.at = from + end;
             self.walked.end = self.at as u64;
             self.known.counter = trailer.last.checked_add(1);
@@ -275,6 +313,10 @@ impl<'a> Pass<'a, '_> {
             return true;
         }
         false
+    }
+
+    fn damage(&mut self, stop: &Stop) {
+        self.find(stop.offset, stop.flaw.map_or(Defect::Missing, Defect::Frame));
     }
 
     fn check(&mut self, batch: &Batch<'_>) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::chain;
 use crate::disk::{Disk, DiskFile, Identity, write_all};
-use crate::folder::{self, JournalError, LOCK, Marker, file_error};
+use crate::folder::{JournalError, LOCK, Marker, file_error};
 use crate::ids::{BootId, NodeId};
 use crate::record::Encoded;
 use crate::segment::{self, HEADER_BYTES, Header, Origin, Position};
@@ -236,7 +236,7 @@ mod tests {
     fn a_lock_file_that_was_replaced_stops_the_writer() {
         let folder = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let node = folder::prepare(disk.as_ref(), folder.path()).unwrap();
+        let node = crate::folder::prepare(disk.as_ref(), folder.path()).unwrap();
         let boot = BootId::from_bytes([7; 16]);
         let mut writer = Writer::create(disk, folder.path(), node, boot, 1 << 20).unwrap();
         writer.commit(&[], false).unwrap();

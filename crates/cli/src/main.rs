@@ -1,2 +1,43 @@
-//! refmon.
-fn main() {}
+//! `refmon`: the composition root. Configuration in, commands out; the libraries decide.
+//!
+//! Exit codes: 0 fine, 1 the answer is no, 2 usage or configuration, 3 could not find out.
+
+mod args;
+mod commands;
+mod config;
+mod home;
+mod output;
+mod suggest;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Command};
+use crate::output::{Answer, Output};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    let answer = match &arguments.command {
+        Command::Keep { monitor, command } => commands::wrap::keep(*monitor, command),
+        Command::Init(options) => commands::init::run(&arguments, options, output),
+        Command::Wrap(options) => commands::wrap::run(&arguments, options),
+        Command::Check { call } => commands::check::run(&arguments, call, output),
+        Command::Explain { record } => commands::explain::run(&arguments, record, output),
+        Command::Policy { command } => commands::policy::run(&arguments, command, output),
+        Command::Contract { command } => commands::contract::run(&arguments, command, output),
+        Command::Holds { command } => commands::holds::run(&arguments, command, output),
+        Command::Audit { command } => commands::audit::run(&arguments, command, output),
+        Command::Doctor => commands::doctor::run(&arguments, output),
+    };
+    match answer {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Code(code)) => ExitCode::from(code),
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(if error.is::<config::ConfigError>() { 2 } else { 3 })
+        }
+    }
+}

@@ -121,8 +121,8 @@ impl Ruling {
     }
 }
 
-/// Approvals that the monitor itself has verified for this very call. Only the monitor makes one that is not
-/// empty; an argument or a claim of a caller never does.
+/// Approvals that the monitor itself has verified for this very call. An argument or a claim of a caller never
+/// becomes one. The monitor makes its own; others can only suppose some, for a judgement that mints nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants(Vec<ApprovalKind>);
 
@@ -131,6 +131,12 @@ impl Grants {
     #[must_use]
     pub const fn none() -> Self {
         Self(Vec::new())
+    }
+
+    /// Approvals that nobody gave, for asking what would be decided if somebody had ([`crate::monitor::judge()`]).
+    #[must_use]
+    pub const fn supposed(approvals: Vec<ApprovalKind>) -> Self {
+        Self(approvals)
     }
 
     pub(crate) const fn verified(approvals: Vec<ApprovalKind>) -> Self {

@@ -185,6 +185,8 @@ pub struct Location {
     pub root: Option<usize>,
     /// Whether something is there now.
     pub exists: bool,
+    /// Whether it is one of refmon's own files, or in one of its folders. No contract can allow that.
+    pub guarded: bool,
 }
 
 /// The file system, as far as judging a path needs it.

@@ -104,6 +104,7 @@ reasons! {
     OverLimit = 28 "arguments.over-limit" "an amount is above the contract's limit" [CorrectArguments, AskOperator];
     WriteRefused = 29 "arguments.write-refused" "an SQL statement does more than read" [CorrectArguments, AskOperator];
     ProgramRefused = 30 "arguments.program-refused" "a command runs a program that the contract does not allow, or uses the shell" [CorrectArguments, AskOperator];
+    GuardedPath = 31 "arguments.guarded-path" "a path leads to refmon's own configuration, policies or evidence" [CorrectArguments];
     UnknownTool = 40 "tool.unknown" "no contract allows this tool to be called" [AskOperator];
     UnknownMethod = 41 "method.unknown" "the protocol method is not one that refmon mediates or the contract allows" [AskOperator];
     Quarantined = 42 "tool.quarantined" "the tool's definition is not the one that its contract was made for" [AskOperator];

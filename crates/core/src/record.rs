@@ -279,7 +279,7 @@ pub enum Event {
     },
     /// A new bundle is in force.
     Activated(BundleDigest),
-    /// A new bundle was refused; the old one stays in force.
+    /// A new bundle was refused; this one stays in force.
     Refused(BundleDigest),
     /// A tool's definition is not the one its contract was made for.
     Quarantined {

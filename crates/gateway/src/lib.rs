@@ -13,6 +13,7 @@ pub mod definitions;
 pub mod frame;
 pub mod message;
 pub mod method;
+pub mod probe;
 mod reply;
 pub mod session;
 pub mod stdio;

@@ -62,7 +62,7 @@ pub fn run(
     };
     let shown = {
         let observer = Arc::clone(observer);
-        std::thread::spawn(move || show_errors(errors, observer.as_ref()))
+        std::thread::spawn(move || read_errors(errors, &mut |text| observer.notice(text)))
     };
     {
         let session = Arc::clone(&session);
@@ -99,8 +99,8 @@ fn from_server(session: &Session, stream: impl Read) {
     }
 }
 
-/// Shows the server's error output line by line, escaped: it is a stranger's text.
-fn show_errors(stream: impl Read, observer: &dyn Observer) {
+/// Reads the server's error output in short pieces, escaped: it is a stranger's text.
+pub(crate) fn read_errors(stream: impl Read, show: &mut dyn FnMut(&str)) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = Vec::new();
@@ -114,7 +114,7 @@ fn show_errors(stream: impl Read, observer: &dyn Observer) {
         while !rest.is_empty() {
             let cut = rest.char_indices().nth(60).map_or(rest.len(), |(at, _)| at);
             let (piece, tail) = rest.split_at(cut);
-            observer.notice(&format!("server: {}", Shown(piece)));
+            show(&format!("server: {}", Shown(piece)));
             rest = tail;
         }
     }

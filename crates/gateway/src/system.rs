@@ -4,19 +4,26 @@ use std::path::{Component, Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use refmon_core::ports::{Clock, Entropy, Fault, Files, Location, Moment};
-use rustix::fs::stat;
+use rustix::fs::{Stat, stat};
 
 /// The machine.
 #[derive(Debug)]
 pub struct System {
     start: Instant,
+    guarded: Vec<PathBuf>,
 }
 
 impl System {
     /// Takes the start of the monotonic clock.
     #[must_use]
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self::guarding([])
+    }
+
+    /// The same, with files and folders that no tool's path may lead to.
+    #[must_use]
+    pub fn guarding(guarded: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { start: Instant::now(), guarded: guarded.into_iter().collect() }
     }
 }
 
@@ -53,16 +60,25 @@ impl Files for System {
         let mut root = None;
         for (index, candidate) in roots.iter().enumerate() {
             let identity = stat(candidate).map_err(|error| Fault::caused("a root of the contract", error))?;
-            let is_root = |folder: &Path| {
-                stat(folder).is_ok_and(|found| (found.st_dev, found.st_ino) == (identity.st_dev, identity.st_ino))
-            };
-            if folder.ancestors().any(is_root) {
+            if lies_in(&folder, &identity) {
                 root = Some(index);
                 break;
             }
         }
-        Ok(Location { canonical: canonical_text, root, exists: missing.is_empty() })
+        // A guarded file that does not exist yet is guarded by its name.
+        let guarded = self.guarded.iter().any(|own| match stat(own) {
+            Ok(identity) => lies_in(&folder, &identity),
+            Err(_) => canonical.starts_with(own),
+        });
+        Ok(Location { canonical: canonical_text, root, exists: missing.is_empty(), guarded })
     }
+}
+
+/// Whether a path or one of its folders is this very file or folder, however it is spelled.
+fn lies_in(path: &Path, identity: &Stat) -> bool {
+    path.ancestors().any(|folder| {
+        stat(folder).is_ok_and(|found| (found.st_dev, found.st_ino) == (identity.st_dev, identity.st_ino))
+    })
 }
 
 /// Follows a path as the kernel would: the longest part that exists, resolved, and the plain names behind it.
@@ -133,6 +149,20 @@ mod tests {
         ] {
             let found = locate(folder.path(), path).unwrap();
             assert_eq!((found.root.is_some(), found.exists), (inside, exists), "{path}");
+        }
+    }
+
+    #[test]
+    fn refmons_own_files_are_guarded_by_identity_and_by_name() {
+        let folder = tree();
+        let base = folder.path().canonicalize().unwrap();
+        symlink(base.join("outside"), base.join("root/link")).unwrap();
+        let system = System::guarding([base.join("outside"), base.join("root/refmon.toml")]);
+        for (path, guarded) in
+            [("outside/secret", true), ("root/link/new", true), ("root/refmon.toml", true), ("root/a.txt", false)]
+        {
+            let absolute = format!("{}/{path}", base.display());
+            assert_eq!(system.locate(&absolute, std::slice::from_ref(&base)).unwrap().guarded, guarded, "{path}");
         }
     }
 

@@ -91,6 +91,28 @@ pub fn position(text: &str, offset: usize) -> (u32, u32) {
     (line, column)
 }
 
+/// The beginnings of lines, for texts in which many positions are asked for.
+#[derive(Debug)]
+pub(crate) struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    pub(crate) fn of(text: &'t str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(index, _)| index + 1);
+        Self { text, starts: std::iter::once(0).chain(ends).collect() }
+    }
+
+    /// As [`position`], without reading the text from its beginning.
+    pub(crate) fn position(&self, offset: usize) -> (u32, u32) {
+        let line = self.starts.partition_point(|start| *start <= offset).max(1);
+        let start = self.starts.get(line - 1).copied().unwrap_or(0);
+        let column = self.text.get(start..offset).unwrap_or_default().chars().count() + 1;
+        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+    }
+}
+
 /// Says which of the known spellings is nearest, as the end of a message: ``; did you mean `x`?``, or all of
 /// them if none is near and there are few.
 #[must_use]
@@ -119,6 +141,15 @@ mod tests {
         assert_eq!(position("ab\ncd", 4), (2, 2));
         assert_eq!(position("äb", 2), (1, 2));
         assert_eq!(position("ab", 99), (1, 3));
+    }
+
+    #[test]
+    fn an_index_of_lines_gives_the_same_positions() {
+        let text = "ab\ncd\n\näx\n";
+        let lines = Lines::of(text);
+        for offset in (0..text.len()).filter(|offset| text.is_char_boundary(*offset)) {
+            assert_eq!(lines.position(offset), position(text, offset), "{offset}");
+        }
     }
 
     #[test]

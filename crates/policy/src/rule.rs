@@ -5,7 +5,6 @@
 //! would link them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use cedar_policy_core::ast::{self, Effect, Expr, ExprKind, PolicyID, Var};
 use cedar_policy_core::parser;
@@ -14,7 +13,7 @@ use refmon_core::decision::Obligation;
 use refmon_core::ids::{ApprovalKind, PolicyId};
 
 use crate::lint::{Finding, Severity};
-use crate::problem::{nearest, position};
+use crate::problem::{Lines, nearest};
 
 /// Bytes of the text of one policy, beyond which a lint warns.
 pub const POLICY_BYTES_MAX: usize = 10 * 1024;
@@ -98,7 +97,10 @@ impl Rule {
         self.bytes
     }
 
-    pub(crate) const fn policy(&self) -> &ast::Policy {
+    /// The policy as Cedar parsed it, named by its `@id`. For tools that compare engines; Cedar's core has no
+    /// stable interface.
+    #[must_use]
+    pub const fn policy(&self) -> &ast::Policy {
         &self.policy
     }
 
@@ -107,7 +109,7 @@ impl Rule {
     }
 
     /// Whether the outcome can change with `context.granted`.
-    pub(crate) const fn reads_granted(&self) -> bool {
+    pub(crate) const fn depends_on_grants(&self) -> bool {
         self.reads_granted
     }
 }
@@ -125,13 +127,14 @@ pub struct Parsed {
 #[must_use]
 pub fn parse_policies(file: &Path, text: &str) -> Parsed {
     let mut parsed = Parsed::default();
+    let lines = &Lines::of(text);
     let set = match parser::parse_policyset(text) {
         Ok(set) => set,
         Err(errors) => {
             for error in errors.iter() {
                 let offset = error.labels().and_then(|mut labels| labels.next()).map_or(0, |label| label.offset());
                 let help = error.help().map(|help| format!(" ({help})")).unwrap_or_default();
-                parsed.findings.push(finding(file, text, offset, "syntax", format!("{error}{help}")));
+                parsed.findings.push(finding(file, lines, offset, "syntax", format!("{error}{help}")));
             }
             return parsed;
         }
@@ -139,12 +142,12 @@ pub fn parse_policies(file: &Path, text: &str) -> Parsed {
     for template in set.templates() {
         let offset = template.loc().map_or(0, parser::Loc::start);
         let message = "templates are not supported: write the principal or the resource out";
-        parsed.findings.push(finding(file, text, offset, "template", message.to_owned()));
+        parsed.findings.push(finding(file, lines, offset, "template", message.to_owned()));
     }
     let mut policies: Vec<&ast::Policy> = set.static_policies().collect();
     policies.sort_by_key(|policy| policy.loc().map(parser::Loc::start));
     for policy in policies {
-        match rule(file, text, policy) {
+        match rule(file, lines, policy) {
             Ok(rule) => parsed.rules.push(rule),
             Err(findings) => parsed.findings.extend(findings),
         }
@@ -152,10 +155,10 @@ pub fn parse_policies(file: &Path, text: &str) -> Parsed {
     parsed
 }
 
-fn rule(file: &Path, text: &str, policy: &ast::Policy) -> Result<Rule, Vec<Finding>> {
+fn rule(file: &Path, lines: &Lines<'_>, policy: &ast::Policy) -> Result<Rule, Vec<Finding>> {
     let offset = policy.loc().map_or(0, parser::Loc::start);
     let mut findings = Vec::new();
-    let mut wrong = |rule, message: String| findings.push(finding(file, text, offset, rule, message));
+    let mut wrong = |rule, message: String| findings.push(finding(file, lines, offset, rule, message));
     let mut annotations = Annotations::default();
     for (key, value) in policy.annotations() {
         let value = value.as_ref();
@@ -195,7 +198,7 @@ fn rule(file: &Path, text: &str, policy: &ast::Policy) -> Result<Rule, Vec<Findi
     }
     match annotations.id {
         Some(id) if findings.is_empty() => {
-            let (line, column) = position(text, offset);
+            let (line, column) = lines.position(offset);
             Ok(Rule {
                 policy: policy.new_id(PolicyID::from_string(id.as_str())),
                 id,
@@ -219,13 +222,13 @@ struct Annotations {
     demands: Vec<Demand>,
 }
 
-fn finding(file: &Path, text: &str, offset: usize, rule: &'static str, message: String) -> Finding {
-    let (line, column) = position(text, offset);
+fn finding(file: &Path, lines: &Lines<'_>, offset: usize, rule: &'static str, message: String) -> Finding {
+    let (line, column) = lines.position(offset);
     Finding { severity: Severity::Error, rule, policy: None, file: file.to_owned(), line, column, message }
 }
 
 /// Whether an expression reads `context.granted`, or the context as a whole.
-fn reads_granted(body: &Expr) -> bool {
+pub(crate) fn reads_granted(body: &Expr) -> bool {
     let whole = |expr: &Expr| matches!(expr.expr_kind(), ExprKind::Var(Var::Context));
     // Every `context` that is not the left side of an attribute other than `granted` counts.
     let contexts = body.subexpressions().filter(|expr| whole(expr)).count();
@@ -238,16 +241,15 @@ fn reads_granted(body: &Expr) -> bool {
 }
 
 /// The parts of a condition that must all hold, in the order of evaluation.
-pub(crate) fn conjuncts(body: &Expr) -> Vec<&Arc<Expr>> {
+pub(crate) fn conjuncts(body: &Expr) -> Vec<&Expr> {
     let mut parts = Vec::new();
-    collect(body, &mut parts);
-    parts
-}
-
-fn collect<'e>(body: &'e Expr, parts: &mut Vec<&'e Arc<Expr>>) {
-    if let ExprKind::And { left, right } = body.expr_kind() {
-        for side in [left, right] {
-            if matches!(side.expr_kind(), ExprKind::And { .. }) { collect(side, parts) } else { parts.push(side) }
+    let mut waiting = vec![body];
+    while let Some(next) = waiting.pop() {
+        if let ExprKind::And { left, right } = next.expr_kind() {
+            waiting.extend([right.as_ref(), left.as_ref()]);
+        } else {
+            parts.push(next);
         }
     }
+    parts
 }

@@ -29,7 +29,7 @@ const SCHEMA: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX record_call ON record (tenant, call) WHERE call IS NOT NULL;
     CREATE INDEX record_decision ON record (tenant, decision, unix_us) WHERE decision IS NOT NULL;
-    CREATE TABLE cursor (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+    CREATE TABLE place (boot BLOB PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL, counter INTEGER NOT NULL) STRICT;
 "];
 
 /// The search index.
@@ -42,14 +42,23 @@ pub struct Index {
 /// One record for the index, with the bytes that the journal holds.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    /// The boot whose journal has it.
-    pub boot: [u8; 16],
     /// Its counter in that boot.
     pub counter: u64,
     /// The record.
     pub record: &'a Record,
     /// Its bytes.
     pub bytes: &'a [u8],
+}
+
+/// A place in the journal of one boot, as its reader counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the segment.
+    pub segment: u64,
+    /// The offset in it.
+    pub offset: u64,
+    /// The counter of the next record.
+    pub counter: u64,
 }
 
 /// What to look for. Everything that is given must fit.
@@ -82,20 +91,33 @@ impl Index {
         Ok(Self { path: path.display().to_string(), connection: database::open(path, SCHEMA)? })
     }
 
-    /// Where the index ends in the journal, as the journal's reader put it; `None` for a new index.
+    /// Where the index ends in the journal of a boot; `None` if it has nothing of it.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub fn cursor(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT value FROM cursor WHERE name = 'journal'";
-        self.connection.query_row(sql, [], |row| row.get(0)).optional().map_err(|error| self.failed(error))
+    pub fn place(&self, boot: [u8; 16]) -> Result<Option<Place>, StoreError> {
+        let sql = "SELECT segment, offset, counter FROM place WHERE boot = ?1";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let found =
+            self.connection.query_row(sql, params![boot], row).optional().map_err(|error| self.failed(error))?;
+        let unsigned = |value: i64| u64::try_from(value).map_err(|_| StoreError::Damaged("place"));
+        let place = |(segment, offset, counter)| {
+            Ok(Place { segment: unsigned(segment)?, offset: unsigned(offset)?, counter: unsigned(counter)? })
+        };
+        found.map(place).transpose()
     }
 
-    /// Adds records and moves the cursor, both or neither. A record that is there already stays as it is.
+    /// Adds records of one boot and moves its place, both or neither. A record that is there already stays as it
+    /// is.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub fn add<'e>(&mut self, entries: impl IntoIterator<Item = Entry<'e>>, cursor: &[u8]) -> Result<(), StoreError> {
+    pub fn add<'e>(
+        &mut self,
+        boot: [u8; 16],
+        entries: impl IntoIterator<Item = Entry<'e>>,
+        place: Place,
+    ) -> Result<(), StoreError> {
         let path = self.path.clone();
         let failed = |source| StoreError::Database { path: path.clone(), source };
         let transaction = self.connection.transaction().map_err(failed)?;
@@ -111,7 +133,7 @@ impl Index {
                 let values = params![
                     row.tenant,
                     time,
-                    entry.boot,
+                    boot,
                     counter,
                     kind,
                     row.call.map(|call| *call.as_bytes()),
@@ -126,8 +148,11 @@ impl Index {
                 ];
                 statement.execute(values).map_err(failed)?;
             }
-            let sql = "INSERT INTO cursor VALUES ('journal', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
-            transaction.execute(sql, params![cursor]).map_err(failed)?;
+            let sql = "INSERT INTO place VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
+                       SET segment = excluded.segment, offset = excluded.offset, counter = excluded.counter";
+            let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+            let values = params![boot, signed(place.segment), signed(place.offset), signed(place.counter)];
+            transaction.execute(sql, values).map_err(failed)?;
         }
         transaction.commit().map_err(failed)
     }
@@ -272,21 +297,18 @@ mod tests {
     fn a_search_finds_the_tenants_own_records_and_the_monitors() {
         let folder = tempfile::tempdir().unwrap();
         let mut index = Index::open(&folder.path().join("index.db")).unwrap();
-        assert_eq!(index.cursor().unwrap(), None);
+        let (boot, end) = ([7; 16], Place { segment: 1, offset: 64, counter: 4 });
+        assert_eq!(index.place(boot).unwrap(), None);
         let notice = Record::Notice(Notice { at: Moment { unix_us: 3, monotonic_ns: 0 }, event: Event::Stopped });
         let records = [completion("a", 1, Status::Ok), completion("b", 2, Status::Ok), notice];
-        let entries = |records: &'static [Record]| {
-            records.iter().zip(1u8..).map(|(record, n)| Entry {
-                boot: [0; 16],
-                counter: u64::from(n),
-                record,
-                bytes: Box::leak(Box::new([n])),
-            })
-        };
-        let records: &'static [Record] = Box::leak(Box::new(records));
-        index.add(entries(records), b"here").unwrap();
-        index.add(entries(records), b"there").unwrap();
-        assert_eq!(index.cursor().unwrap().as_deref(), Some(&b"there"[..]));
+        let bytes = [[1u8], [2], [3]];
+        for _ in 0..2 {
+            let entries =
+                records.iter().zip(&bytes).map(|(record, bytes)| Entry { counter: u64::from(bytes[0]), record, bytes });
+            index.add(boot, entries, end).unwrap();
+        }
+        assert_eq!(index.place(boot).unwrap(), Some(end));
+        assert_eq!(index.place([8; 16]).unwrap(), None);
         let tenant = TenantId::parse("a").unwrap();
         let all = Query { limit: 10, ..Query::default() };
         assert_eq!(index.search(&tenant, &all).unwrap(), [vec![1], vec![3]]);

@@ -10,9 +10,7 @@ use refmon_core::ids::{
 };
 use refmon_core::limits;
 use refmon_core::ports::Moment;
-use refmon_core::record::{
-    Asked, Attempt, Commitment, Completion, Event, Indeterminate, Notice, Record, Resolution,
-};
+use refmon_core::record::{Asked, Attempt, Commitment, Completion, Event, Indeterminate, Notice, Record, Resolution};
 
 use super::RecordError;
 use super::numbers::{Numbered, asked, event, kind, operation};
@@ -54,7 +52,8 @@ pub(super) fn decode(kind: u8, input: &mut Strict<'_>) -> Result<Record> {
 }
 
 fn bounded(attempt: &Attempt) -> Result<()> {
-    let lists = [attempt.policies.len(), attempt.approvals.len(), attempt.obligations.len(), attempt.argument_names.len()];
+    let lists =
+        [attempt.policies.len(), attempt.approvals.len(), attempt.obligations.len(), attempt.argument_names.len()];
     let fits = lists.into_iter().all(|items| items as u64 <= LIST_ITEMS_MAX)
         && attempt.argument_names.iter().all(|name| name.len() <= ARGUMENT_NAME_BYTES_MAX);
     if fits { Ok(()) } else { Err(RecordError::TooLarge) }

@@ -49,7 +49,9 @@ pub enum RecordError {
     #[error("record kind {0} is unknown; read it with the refmon that wrote it or a newer one")]
     UnknownKind(u64),
     /// The record is too large to be kept.
-    #[error("the record is larger than {ENVELOPE_BYTES_MAX} bytes or has a list or a name that is too long; shorten the argument names of the tool")]
+    #[error(
+        "the record is larger than {ENVELOPE_BYTES_MAX} bytes or has a list or a name that is too long; shorten the argument names of the tool"
+    )]
     TooLarge,
 }
 

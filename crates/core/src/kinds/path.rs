@@ -9,6 +9,9 @@
 //! backslash, a `file:` URL, and a path in which `..` leads elsewhere when it is resolved before links are
 //! followed than when it is resolved after.
 //!
+//! A path to refmon's own files (configuration, contracts, policies, evidence) is refused whatever the contract
+//! says: an agent must not edit its guard.
+//!
 //! What a race can still do: between this judgement and the tool's own opening of the path, whoever may write
 //! below a root can replace a folder by a symbolic link. The facts are then about the old tree. A tool that must
 //! withstand that opens with `openat2(RESOLVE_BENEATH)` itself or runs in a sandbox; refmon judges the call, it
@@ -41,6 +44,9 @@ pub(super) fn facts(text: &str, roots: &[PathBuf], base: &Path, files: &dyn File
         && files.locate(&lexical, roots).map_err(Unfit::Fault)?.canonical != location.canonical
     {
         return Err(unfit(ReasonCode::AmbiguousText, "a path without `..` behind a symbolic link"));
+    }
+    if location.guarded {
+        return Err(unfit(ReasonCode::GuardedPath, "a path that does not lead to refmon's own files"));
     }
     if !roots.is_empty() && location.root.is_none() {
         return Err(unfit(ReasonCode::OutsideRoots, "a path inside the folders that the contract allows"));

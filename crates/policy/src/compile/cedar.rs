@@ -106,8 +106,7 @@ fn set(element: &str) -> Value {
 }
 
 fn record<'n>(attributes: impl IntoIterator<Item = (&'n str, Value)>) -> Value {
-    let attributes: Map<String, Value> =
-        attributes.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect();
+    let attributes: Map<String, Value> = attributes.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect();
     json!({ "type": "Record", "attributes": attributes })
 }
 
@@ -128,7 +127,10 @@ pub(super) fn text(plans: &[Arc<Plan>]) -> String {
     };
     line(format!("namespace {NAMESPACE} {{"));
     line("  entity Tenant;\n  entity User in [Tenant];\n  entity Server in [Tenant];".to_owned());
-    line("  entity Agent in [Tenant] = { user: User, tenant: Tenant, scopes: Set<String>, identity: String };".to_owned());
+    line(
+        "  entity Agent in [Tenant] = { user: User, tenant: Tenant, scopes: Set<String>, identity: String };"
+            .to_owned(),
+    );
     for (group, parent) in GROUPS {
         line(format!("  action {group}{};", parent.map(|parent| format!(" in [{parent}]")).unwrap_or_default()));
     }

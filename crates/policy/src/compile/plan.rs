@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use cedar_policy_core::ast::{EntityUID, Literal, Name, PartialValue, Value};
+use cedar_policy_core::ast::{EntityUID, ExtensionFunction, Literal, Name, PartialValue, Value};
 use cedar_policy_core::extensions::Extensions;
 use refmon_core::contract::{Contract, HoldMode};
 use refmon_core::facts::{Fact, FactType, Facts};
@@ -24,7 +24,7 @@ pub enum Misfit {
     #[error("the facts of the argument `{0}` are not those that its kind yields")]
     Fact(String),
     /// An argument is not of the type that its schema allows.
-    #[error("the argument at `{0}` does not have the type that its schema allows")]
+    #[error("the argument `{0}` does not have the type that its schema allows")]
     Argument(String),
     /// Cedar's own constructors refused a value.
     #[error("a value is out of the range of the policy language")]
@@ -85,16 +85,22 @@ impl Plan {
         &self.effects
     }
 
+    /// The names of the facts of an argument, if the contract has a rule for it.
+    pub(crate) fn fact_names(&self, argument: &str) -> Option<impl Iterator<Item = &str>> {
+        let plan = self.facts.iter().find(|plan| plan.path == argument)?;
+        Some(plan.fields.iter().map(|(name, _)| name.as_str()))
+    }
+
     /// Builds the context without `granted`.
     ///
     /// # Errors
     /// [`Misfit`] if facts or arguments do not fit.
-    pub(crate) fn context(&self, facts: &Facts, arguments: &Json<'_>, now: Moment) -> Result<Attributes, Misfit> {
+    pub(crate) fn context(&self, facts: &Facts, arguments: &Json<'_>, now: Value) -> Result<Attributes, Misfit> {
         Ok(Attributes::from([
             (SmolStr::new_static("facts"), record(self.facts(facts)?)),
-            (SmolStr::new_static("args"), record(members(&self.arguments, arguments, "")?)),
+            (SmolStr::new_static("args"), record(members(&self.arguments, arguments, "(arguments)")?)),
             (SmolStr::new_static("contract"), self.contract.clone()),
-            (SmolStr::new_static("now"), datetime(now)?),
+            (SmolStr::new_static("now"), now),
         ]))
     }
 
@@ -153,7 +159,7 @@ fn members(shapes: &BTreeMap<String, Shape>, json: &Json<'_>, at: &str) -> Resul
     for (name, value) in json.as_object().ok_or_else(misfit)? {
         let Some(shape) = shapes.get(name.as_ref()) else { continue };
         if *value != Json::Null {
-            attributes.insert(name.as_ref().into(), of_argument(shape, value, &format!("{at}/{name}"))?);
+            attributes.insert(name.as_ref().into(), of_argument(shape, value, name)?);
         }
     }
     Ok(attributes)
@@ -193,10 +199,33 @@ pub(crate) fn entity(uid: &Arc<EntityUID>) -> Value {
     Value::from(Literal::EntityUID(Arc::clone(uid)))
 }
 
-fn call(function: &str, arguments: &[Value]) -> Result<Value, Misfit> {
-    let name = Name::parse_unqualified_name(function).map_err(|_| Misfit::Range)?;
-    let found = Extensions::all_available().func(&name).map_err(|_| Misfit::Range)?;
-    match found.call(arguments) {
+/// The constructors of extension values, found once: their names would have to be parsed for every call.
+struct Functions {
+    decimal: &'static ExtensionFunction,
+    duration: &'static ExtensionFunction,
+    offset: &'static ExtensionFunction,
+    epoch: Value,
+}
+
+static FUNCTIONS: LazyLock<Result<Functions, Misfit>> = LazyLock::new(|| {
+    let find = |name: &str| {
+        let name = Name::parse_unqualified_name(name).map_err(|_| Misfit::Range)?;
+        Extensions::all_available().func(&name).map_err(|_| Misfit::Range)
+    };
+    Ok(Functions {
+        decimal: find("decimal")?,
+        duration: find("duration")?,
+        offset: find("offset")?,
+        epoch: call(find("datetime")?, &[Value::from("1970-01-01")])?,
+    })
+});
+
+fn functions() -> Result<&'static Functions, Misfit> {
+    FUNCTIONS.as_ref().map_err(Clone::clone)
+}
+
+fn call(function: &ExtensionFunction, arguments: &[Value]) -> Result<Value, Misfit> {
+    match function.call(arguments) {
         Ok(PartialValue::Value(value)) => Ok(value),
         Ok(PartialValue::Residual(_)) | Err(_) => Err(Misfit::Range),
     }
@@ -205,25 +234,26 @@ fn call(function: &str, arguments: &[Value]) -> Result<Value, Misfit> {
 fn decimal(times_10_000: i64) -> Result<Value, Misfit> {
     let sign = if times_10_000 < 0 { "-" } else { "" };
     let whole = times_10_000.unsigned_abs();
-    call("decimal", &[Value::from(format!("{sign}{}.{:04}", whole / 10_000, whole % 10_000))])
+    let text = format!("{sign}{}.{:04}", whole / 10_000, whole % 10_000);
+    call(functions()?.decimal, &[Value::from(text)])
 }
 
-static EPOCH: LazyLock<Result<Value, Misfit>> = LazyLock::new(|| call("datetime", &[Value::from("1970-01-01")]));
-
 /// The last moment that was asked for: calls arrive many per millisecond, and the constructor parses text.
-static LAST: Mutex<Option<(u64, Value)>> = Mutex::new(None);
+#[derive(Debug, Default)]
+pub(crate) struct Moments(Mutex<Option<(u64, Value)>>);
 
-/// A point in time, to the millisecond.
-pub(crate) fn datetime(moment: Moment) -> Result<Value, Misfit> {
-    let milliseconds = moment.unix_us / 1_000;
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((at, value)) = last.as_ref() {
-        if *at == milliseconds {
+impl Moments {
+    /// A point in time as a value, to the millisecond.
+    pub(crate) fn value(&self, moment: Moment) -> Result<Value, Misfit> {
+        let milliseconds = moment.unix_us / 1_000;
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, value)) = last.as_ref().filter(|(at, _)| *at == milliseconds) {
             return Ok(value.clone());
         }
+        let functions = functions()?;
+        let since = call(functions.duration, &[Value::from(format!("{milliseconds}ms"))])?;
+        let value = call(functions.offset, &[functions.epoch.clone(), since])?;
+        *last = Some((milliseconds, value.clone()));
+        Ok(value)
     }
-    let since = call("duration", &[Value::from(format!("{milliseconds}ms"))])?;
-    let value = call("offset", &[EPOCH.clone()?, since])?;
-    *last = Some((milliseconds, value.clone()));
-    Ok(value)
 }

@@ -4,6 +4,7 @@
 //! every value that the schema allows there fits it. Where that cannot be shown, the attribute does not exist
 //! for policy ([`Hidden`]), and the operator is told.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use refmon_core::json::Json;
@@ -12,6 +13,8 @@ use crate::schema::walk;
 
 /// Nesting of records that policy sees.
 pub const DEPTH_MAX: usize = 5;
+/// Parts of one schema that are looked at. A hostile schema can have few parts that stand for very many.
+const PARTS_MAX: usize = 20_000;
 /// References that are followed in a row.
 const REFERENCES_MAX: usize = 16;
 
@@ -48,7 +51,7 @@ pub struct Hidden {
 pub fn arguments(schema: Option<&Json<'_>>) -> (BTreeMap<String, Shape>, Vec<Hidden>) {
     let mut hidden = Vec::new();
     let Some(root) = schema else { return (BTreeMap::new(), hidden) };
-    let mut shaper = Shaper { root, hidden: &mut hidden, trail: Vec::new() };
+    let mut shaper = Shaper { root, hidden: &mut hidden, trail: Vec::new(), parts: Cell::new(PARTS_MAX) };
     let shapes = shaper.record(root, "args", 0);
     for name in walk::properties(root) {
         let attribute = attribute("args", &name);
@@ -68,6 +71,8 @@ struct Shaper<'s, 'j> {
     hidden: &'s mut Vec<Hidden>,
     /// The references that are being followed.
     trail: Vec<*const Json<'j>>,
+    /// The parts that may still be looked at.
+    parts: Cell<usize>,
 }
 
 impl<'s, 'j> Shaper<'s, 'j> {
@@ -75,6 +80,10 @@ impl<'s, 'j> Shaper<'s, 'j> {
         let mut shapes = BTreeMap::new();
         let properties = schema.member("properties").and_then(Json::as_object).unwrap_or_default();
         for (name, property) in properties {
+            if self.parts.get() == 0 {
+                self.hide(format!("{at}.*"), "its schema is too large".to_owned());
+                break;
+            }
             let attribute = attribute(at, name);
             match self.shape(property, &attribute, depth) {
                 Ok(Some(shape)) => {
@@ -87,6 +96,12 @@ impl<'s, 'j> Shaper<'s, 'j> {
         shapes
     }
 
+    fn spend(&self) -> bool {
+        let left = self.parts.get();
+        self.parts.set(left.saturating_sub(1));
+        left > 0
+    }
+
     fn hide(&mut self, attribute: String, reason: String) {
         self.hidden.push(Hidden { attribute, reason });
     }
@@ -96,6 +111,9 @@ impl<'s, 'j> Shaper<'s, 'j> {
     /// Every keyword of a schema only narrows what is allowed, so one keyword that gives a type is enough. Where
     /// several do, they must agree.
     fn shape(&mut self, schema: &'s Json<'j>, at: &str, depth: usize) -> Found {
+        if !self.spend() {
+            return Err("its schema is too large".to_owned());
+        }
         match schema {
             Json::Bool(true) => return Err("its schema allows anything".to_owned()),
             Json::Bool(false) => return Err("its schema allows nothing".to_owned()),
@@ -147,9 +165,11 @@ impl<'s, 'j> Shaper<'s, 'j> {
             "integer" => Ok(Shape::Long),
             "string" => Ok(Shape::Text),
             "number" if fits_decimal(schema) => Ok(Shape::Decimal),
-            "number" => Err("numbers that may have more than four digits after the point have no exact type; give the \
+            "number" => {
+                Err("numbers that may have more than four digits after the point have no exact type; give the \
                              argument the kind `amount`"
-                .to_owned()),
+                    .to_owned())
+            }
             "array" => self.list(schema, at, depth),
             "object" if depth >= DEPTH_MAX => Err("it nests too deep".to_owned()),
             "object" if schema.member("properties").and_then(Json::as_object).is_none_or(<[_]>::is_empty) => {
@@ -181,7 +201,7 @@ impl<'s, 'j> Shaper<'s, 'j> {
 
     /// Whether `null` may be allowed; errs towards yes.
     fn allows_null(&self, schema: &'s Json<'j>, depth: usize) -> bool {
-        if depth > REFERENCES_MAX {
+        if depth > REFERENCES_MAX || !self.spend() {
             return true;
         }
         match schema.member("type") {

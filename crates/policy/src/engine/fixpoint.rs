@@ -47,16 +47,18 @@ pub(crate) enum Settled {
     },
 }
 
-/// Asks until the answer settles. `evaluate` is given the tokens that are granted.
+/// Asks until the answer settles. `evaluate` is given the tokens that are granted and what it found before.
 pub(crate) fn settle<'d>(
-    granted: &BTreeSet<String>, demand: impl Fn(u32) -> Option<&'d Demand>,
-    mut evaluate: impl FnMut(&BTreeSet<String>) -> Evaluation,
+    granted: &BTreeSet<String>,
+    demand: impl Fn(u32) -> Option<&'d Demand>,
+    mut evaluate: impl FnMut(&BTreeSet<String>, Option<&Evaluation>) -> Evaluation,
 ) -> Settled {
     let mut tokens = granted.clone();
     let mut demands = BTreeSet::new();
     let mut lifted = Vec::new();
+    let mut before: Option<Evaluation> = None;
     for _ in 0..limits::FIXPOINT_PASSES_MAX {
-        let found = evaluate(&tokens);
+        let found = evaluate(&tokens, before.as_ref());
         if !found.errors.is_empty() {
             return Settled::Error(found.errors);
         }
@@ -79,7 +81,8 @@ pub(crate) fn settle<'d>(
             // What they demand is granted, and still they forbid: nothing lifts them.
             return Settled::Forbidden(found.forbids);
         }
-        lifted.extend(found.forbids);
+        lifted.extend(&found.forbids);
+        before = Some(found);
     }
     Settled::Forbidden(lifted)
 }

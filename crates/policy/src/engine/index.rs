@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{
-    ActionConstraint, Entity, EntityReference, EntityUID, ExprKind, Literal, PrincipalOrResourceConstraint as Constraint,
+    ActionConstraint, Entity, EntityReference, EntityUID, ExprKind, Literal,
+    PrincipalOrResourceConstraint as Constraint,
 };
 use cedar_policy_core::entities::Dereference;
 
@@ -35,27 +36,13 @@ struct Slot {
 impl Index {
     pub(super) fn new(compiled: &Compiled, names: &Names, rules: &[Rule]) -> Result<Self, EngineError> {
         // The closure over groups comes from the schema that the policies were checked against.
-        let entities = compiled.schema().action_entities().map_err(|error| EngineError::Schema(error.to_string()))?;
-        let find = |uid: &EntityUID| match entities.entity(uid) {
-            Dereference::Data(entity) => Some(entity.clone()),
-            Dereference::NoSuchEntity | Dereference::Residual(_) => None,
-        };
-        let mut actions = Vec::new();
-        let mut members = Members::default();
-        for (index, plan) in compiled.plans().iter().enumerate() {
-            let uid = names.action(plan.action());
-            let missing = || EngineError::Schema(format!("the action `{}` is not in the schema", plan.action()));
-            let entity = find(&uid).ok_or_else(missing)?;
-            for group in entity.ancestors().chain([&uid]) {
-                members.groups.entry(group.clone()).or_default().push(index);
-            }
-            members.exact.insert(uid, index);
-            actions.push(Slot { entity, anyone: Vec::new(), by_principal: HashMap::new() });
-        }
+        let (members, entities) = Members::new(compiled, names)?;
+        let slot = |entity| Slot { entity, anyone: Vec::new(), by_principal: HashMap::new() };
+        let mut actions: Vec<Slot> = entities.into_iter().map(slot).collect();
         for (number, rule) in rules.iter().enumerate() {
             let number = u32::try_from(number).map_err(|_| EngineError::TooMany)?;
             let principal = rule.policy().principal_constraint().as_inner().get_euid().cloned();
-            for index in matching(rule.policy().action_constraint(), &members, actions.len()) {
+            for index in members.matching(rule.policy().action_constraint()) {
                 let Some(slot) = actions.get_mut(index) else { continue };
                 match &principal {
                     None => slot.anyone.push(number),
@@ -64,6 +51,11 @@ impl Index {
             }
         }
         let named: BTreeSet<&EntityUID> = rules.iter().filter_map(Rule::body).flat_map(named_actions).collect();
+        let groups = compiled.schema().action_entities().map_err(|error| EngineError::Schema(error.to_string()))?;
+        let find = |uid: &EntityUID| match groups.entity(uid) {
+            Dereference::Data(entity) => Some(entity.clone()),
+            Dereference::NoSuchEntity | Dereference::Residual(_) => None,
+        };
         Ok(Self { actions, named: named.into_iter().filter_map(find).collect() })
     }
 
@@ -77,19 +69,12 @@ impl Index {
         &self.named
     }
 
-    /// The policies whose whole scope matches, in order, and how many were looked at.
-    pub(super) fn in_scope(
-        &self, action: usize, principal: &Entity, resource: &Entity, rules: &[Rule],
-    ) -> (Vec<u32>, usize) {
-        let Some(slot) = self.actions.get(action) else { return (Vec::new(), 0) };
+    /// The policies whose whole scope matches, in order.
+    pub(super) fn in_scope(&self, action: usize, principal: &Entity, resource: &Entity, rules: &[Rule]) -> Vec<u32> {
+        let Some(slot) = self.actions.get(action) else { return Vec::new() };
         let named = std::iter::once(principal.uid()).chain(principal.ancestors());
-        let mut found: Vec<u32> = named
-            .filter_map(|uid| slot.by_principal.get(uid))
-            .flatten()
-            .chain(&slot.anyone)
-            .copied()
-            .collect();
-        let looked_at = found.len();
+        let mut found: Vec<u32> =
+            named.filter_map(|uid| slot.by_principal.get(uid)).flatten().chain(&slot.anyone).copied().collect();
         found.retain(|number| {
             rules.get(*number as usize).is_some_and(|rule| {
                 meets(rule.policy().principal_constraint().as_inner(), principal)
@@ -97,25 +82,49 @@ impl Index {
             })
         });
         found.sort_unstable();
-        (found, looked_at)
+        found
     }
 }
 
 /// The actions that calls have, by themselves and by group (each in its own as well, as Cedar's `in` has it).
-#[derive(Default)]
-struct Members {
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    all: usize,
     exact: HashMap<EntityUID, usize>,
     groups: HashMap<EntityUID, Vec<usize>>,
 }
 
-fn matching(constraint: &ActionConstraint, members: &Members, all: usize) -> BTreeSet<usize> {
-    match constraint {
-        ActionConstraint::Any => (0..all).collect(),
-        ActionConstraint::In(groups) => {
-            groups.iter().filter_map(|group| members.groups.get(group.as_ref())).flatten().copied().collect()
+impl Members {
+    /// Collects the actions of all plans, closed over the groups of the schema.
+    pub(crate) fn new(compiled: &Compiled, names: &Names) -> Result<(Self, Vec<Entity>), EngineError> {
+        let entities = compiled.schema().action_entities().map_err(|error| EngineError::Schema(error.to_string()))?;
+        let mut members = Self::default();
+        let mut found = Vec::new();
+        for (index, plan) in compiled.plans().iter().enumerate() {
+            let uid = names.action(plan.action());
+            let Dereference::Data(entity) = entities.entity(&uid) else {
+                return Err(EngineError::Schema(format!("the action `{}` is not in the schema", plan.action())));
+            };
+            for group in entity.ancestors().chain([&uid]) {
+                members.groups.entry(group.clone()).or_default().push(index);
+            }
+            members.exact.insert(uid, index);
+            found.push(entity.clone());
         }
-        // A group is an action too, but no call has it.
-        ActionConstraint::Eq(uid) => members.exact.get(uid.as_ref()).copied().into_iter().collect(),
+        members.all = found.len();
+        Ok((members, found))
+    }
+
+    /// The actions that a constraint matches.
+    pub(crate) fn matching(&self, constraint: &ActionConstraint) -> BTreeSet<usize> {
+        match constraint {
+            ActionConstraint::Any => (0..self.all).collect(),
+            ActionConstraint::In(groups) => {
+                groups.iter().filter_map(|group| self.groups.get(group.as_ref())).flatten().copied().collect()
+            }
+            // A group is an action too, but no call has it.
+            ActionConstraint::Eq(uid) => self.exact.get(uid.as_ref()).copied().into_iter().collect(),
+        }
     }
 }
 

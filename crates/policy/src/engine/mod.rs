@@ -13,7 +13,7 @@
 //! - The decision does not depend on the order of policies or files.
 
 mod fixpoint;
-mod index;
+pub(crate) mod index;
 mod oracle;
 pub(crate) mod world;
 
@@ -37,7 +37,7 @@ pub(crate) use fixpoint::{Evaluation, Settled};
 use self::index::Index;
 use self::oracle::Oracle;
 use self::world::{Names, World, Worlds};
-use crate::compile::plan::{Attributes, texts};
+use crate::compile::plan::{Attributes, Moments, texts};
 use crate::compile::{Compiled, Plan};
 use crate::rule::{Demand, Rule};
 
@@ -74,6 +74,7 @@ pub struct Engine {
     names: Names,
     index: Index,
     worlds: Worlds,
+    moments: Moments,
     oracle: Oracle,
     options: Options,
     decisions: AtomicU64,
@@ -97,6 +98,7 @@ impl Engine {
             names,
             index,
             worlds: Worlds::default(),
+            moments: Moments::default(),
             oracle,
             options,
             decisions: AtomicU64::new(0),
@@ -134,7 +136,8 @@ impl Engine {
     pub(crate) fn case<'e>(&'e self, question: &Question<'_>) -> Option<Case<'e>> {
         let (action, plan) = self.compiled.plan(&question.tool.action)?;
         let world = self.world(question.caller, action, plan)?;
-        let base = plan.context(question.facts, question.arguments, question.now).ok()?;
+        let now = self.moments.value(question.now).ok()?;
+        let base = plan.context(question.facts, question.arguments, now).ok()?;
         Some(Case { engine: self, world, plan, base })
     }
 
@@ -148,15 +151,17 @@ impl Engine {
         let number = self.decisions.fetch_add(1, Ordering::Relaxed);
         let checked = self.options.self_check.is_some_and(|every| number % every == 0);
         let mut agreed = true;
-        let mut before: Option<Evaluation> = None;
-        let settled = fixpoint::settle(granted, |number| self.demand(number), |tokens| {
-            let context = case.context(tokens);
-            let found = case.evaluate(&context, before.as_ref());
-            agreed = agreed
-                && (!checked || self.oracle.agrees(self, &case.world, caller, case.plan, &context, &found));
-            before = Some(found.clone());
-            found
-        });
+        let settled = fixpoint::settle(
+            granted,
+            |number| self.demand(number),
+            |tokens, before| {
+                let context = case.context(tokens);
+                let found = case.evaluate(&context, before);
+                agreed =
+                    agreed && (!checked || self.oracle.agrees(self, &case.world, caller, case.plan, &context, &found));
+                found
+            },
+        );
         if !agreed {
             self.unhealthy.store(true, Ordering::Release);
         }
@@ -170,7 +175,7 @@ impl Engine {
     /// Decides with these tokens granted.
     pub(crate) fn decide(&self, question: &Question<'_>, granted: &BTreeSet<String>) -> Ruling {
         if !self.is_healthy() {
-            return failed("the policy engine has disagreed with the stock authorizer; it denies until it is looked at");
+            return failed(UNHEALTHY);
         }
         if self.compiled.plan(&question.tool.action).is_none() {
             return Ruling::Deny {
@@ -184,7 +189,7 @@ impl Engine {
         };
         let settled = self.settle(&case, question.caller, granted);
         if !self.is_healthy() {
-            return failed("the policy engine has disagreed with the stock authorizer; it denies until it is looked at");
+            return failed(UNHEALTHY);
         }
         self.ruling(&case, settled, granted)
     }
@@ -256,16 +261,6 @@ impl Policy for Engine {
     }
 }
 
-impl Policy for Arc<Engine> {
-    fn rule(&self, question: &Question<'_>) -> Ruling {
-        self.as_ref().rule(question)
-    }
-
-    fn conceivable(&self, caller: &Caller, tool: &Tool) -> bool {
-        self.as_ref().conceivable(caller, tool)
-    }
-}
-
 /// The tokens of approvals.
 pub(crate) fn tokens(approvals: &[ApprovalKind]) -> BTreeSet<String> {
     approvals.iter().map(|kind| Demand::Approval(kind.clone()).token()).collect()
@@ -285,19 +280,17 @@ const fn obligation(demand: &Demand) -> Option<Obligation> {
     }
 }
 
+const UNHEALTHY: &str = "the policy engine has disagreed with the stock authorizer; it denies until it is looked at";
+
 fn failed(explanation: &str) -> Ruling {
-    Ruling::Deny {
-        reason: ReasonCode::PolicyError,
-        policies: Vec::new(),
-        explanation: Some(explanation.to_owned()),
-    }
+    Ruling::Deny { reason: ReasonCode::PolicyError, policies: Vec::new(), explanation: Some(explanation.to_owned()) }
 }
 
 /// One question, ready to be evaluated.
 #[derive(Debug)]
 pub(crate) struct Case<'e> {
     engine: &'e Engine,
-    pub(crate) world: Arc<World>,
+    world: Arc<World>,
     plan: &'e Plan,
     base: Attributes,
 }
@@ -337,7 +330,7 @@ impl<'e> Case<'e> {
         let mut evaluated = 0u64;
         for (number, rule) in self.in_scope() {
             let list = if rule.is_permit() { &mut found.permits } else { &mut found.forbids };
-            if let Some(before) = before.filter(|_| !rule.reads_granted()) {
+            if let Some(before) = before.filter(|_| !rule.depends_on_grants()) {
                 let earlier = if rule.is_permit() { &before.permits } else { &before.forbids };
                 if earlier.contains(&number) {
                     list.push(number);
@@ -385,5 +378,9 @@ pub(crate) fn holds(evaluator: &Evaluator<'_>, body: Option<&Expr>) -> Option<bo
     }
 }
 
+#[cfg(test)]
+mod differential_tests;
+#[cfg(test)]
+mod fixpoint_tests;
 #[cfg(test)]
 mod tests;

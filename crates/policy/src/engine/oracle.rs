@@ -37,13 +37,23 @@ impl Oracle {
 
     /// Whether the stock authorizer agrees with an evaluation. What cannot be asked is a disagreement.
     pub(super) fn agrees(
-        &self, engine: &Engine, world: &World, caller: &Caller, plan: &Plan, context: &Context, found: &Evaluation,
+        &self,
+        engine: &Engine,
+        world: &World,
+        caller: &Caller,
+        plan: &Plan,
+        context: &Context,
+        found: &Evaluation,
     ) -> bool {
         let Some(answer) = self.ask(&engine.compiled, &engine.names, world, caller, plan, context) else {
             return false;
         };
         let ids = |numbers: &[u32]| -> BTreeSet<String> {
-            numbers.iter().filter_map(|number| engine.rules.get(*number as usize)).map(|rule| rule.id().to_string()).collect()
+            numbers
+                .iter()
+                .filter_map(|number| engine.rules.get(*number as usize))
+                .map(|rule| rule.id().to_string())
+                .collect()
         };
         let permitted = !found.permits.is_empty() && found.forbids.is_empty();
         let reasons = if permitted { ids(&found.permits) } else { ids(&found.forbids) };
@@ -51,7 +61,13 @@ impl Oracle {
     }
 
     fn ask(
-        &self, compiled: &Compiled, names: &Names, world: &World, caller: &Caller, plan: &Plan, context: &Context,
+        &self,
+        compiled: &Compiled,
+        names: &Names,
+        world: &World,
+        caller: &Caller,
+        plan: &Plan,
+        context: &Context,
     ) -> Option<Answer> {
         let extensions = Extensions::all_available();
         let schema = compiled.schema();

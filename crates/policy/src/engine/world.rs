@@ -83,16 +83,20 @@ pub(super) struct World {
     pub(super) resource: Arc<EntityUID>,
     pub(super) entities: Entities,
     pub(super) rules: Vec<u32>,
-    pub(super) looked_at: usize,
 }
 
 impl World {
     pub(super) fn new(
-        names: &Names, index: &Index, rules: &[Rule], caller: &Caller, action: usize, plan: &Plan,
+        names: &Names,
+        index: &Index,
+        rules: &[Rule],
+        caller: &Caller,
+        action: usize,
+        plan: &Plan,
     ) -> Result<Self, EngineError> {
         let [agent, user, tenant, server] = people(names, caller, plan.server());
         let action_entity = index.action(action).cloned().ok_or(EngineError::TooMany)?;
-        let (found, looked_at) = index.in_scope(action, &agent, &server, rules);
+        let found = index.in_scope(action, &agent, &server, rules);
         let ids = [&agent, &action_entity, &server].map(|entity| Arc::new(entity.uid().clone()));
         let [principal, action_id, resource] = ids;
         let mut seen = HashSet::from([action_entity.uid().clone()]);
@@ -112,7 +116,6 @@ impl World {
             resource,
             entities: entities.map_err(|error| EngineError::Schema(error.to_string()))?,
             rules: found,
-            looked_at,
         })
     }
 }
@@ -156,7 +159,10 @@ pub(super) struct Worlds {
 impl Worlds {
     /// Finds the world of a caller and an action, or makes it.
     pub(super) fn of(
-        &self, caller: &Caller, action: usize, make: impl FnOnce() -> Result<World, EngineError>,
+        &self,
+        caller: &Caller,
+        action: usize,
+        make: impl FnOnce() -> Result<World, EngineError>,
     ) -> Result<Arc<World>, EngineError> {
         let key = (self.key(caller), action);
         let found = self.kept.read().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone);

@@ -13,7 +13,17 @@ use serde_json::Value;
 
 const MODERN: [&str; 2] = ["2019-09", "2020-12"];
 const COMBINED: [&str; 11] = [
-    "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "$ref", "$dynamicRef", "$recursiveRef", "dependentSchemas",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "$ref",
+    "$dynamicRef",
+    "$recursiveRef",
+    "dependentSchemas",
 ];
 
 /// Closes the schema in place and returns what stays open.

@@ -1,20 +1,38 @@
 //! What was expected, in words of the schema and never of the value.
 
-use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::ValidationError;
+use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
+use refmon_core::ports::Mismatch;
 
 use super::UNDECLARED;
 
 /// Longest pattern or limit that is repeated from the schema.
 const SHOWN_CHARS_MAX: usize = 100;
 
-pub(super) fn expected(error: &ValidationError<'_>) -> String {
+/// The place and the expectation of an error. An undeclared property is reported at the object that has it, for
+/// its name is the agent's.
+pub(super) fn mismatch(error: &ValidationError<'_>) -> Mismatch {
+    let pointer = error.instance_path().to_string();
+    let keyword = error.schema_path().to_string();
+    let closed = keyword.ends_with("/additionalProperties") || keyword.ends_with("/unevaluatedProperties");
+    if closed && matches!(error.kind(), Kind::FalseSchema) {
+        let object = pointer.rsplit_once('/').map_or("", |(object, _)| object);
+        return Mismatch { pointer: object.to_owned(), expected: undeclared() };
+    }
+    Mismatch { pointer, expected: expected(error) }
+}
+
+fn undeclared() -> String {
+    format!("{UNDECLARED} (the tool's schema names those that are allowed)")
+}
+
+fn expected(error: &ValidationError<'_>) -> String {
     match error.kind() {
-        Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. } => {
-            format!("{UNDECLARED} (the tool's schema names those that are allowed)")
-        }
+        Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. } => undeclared(),
         Kind::AdditionalItems { limit } => format!("a list of at most {limit} items"),
-        Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => "a value that fits one of the schema's alternatives".to_owned(),
+        Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
+            "a value that fits one of the schema's alternatives".to_owned()
+        }
         Kind::OneOfMultipleValid { .. } => "a value that fits exactly one of the schema's alternatives".to_owned(),
         Kind::Constant { .. } => "the constant that the schema states".to_owned(),
         Kind::Contains => "a list with an item that the schema asks for".to_owned(),

@@ -10,7 +10,8 @@
 //! - The work for one value is bounded: see [`bounds`].
 //! - A mismatch names the place and the expectation, in words of the schema, never the value.
 //!
-//! Unless the contract says otherwise, properties that the schema does not declare are refused: see [`close`].
+//! Unless the contract says otherwise, properties that the schema does not declare are refused, in the object itself and in objects below it that are reached by plain `properties` and
+//! `items`; what cannot be closed that way is reported ([`Schema::open`]).
 
 pub mod bounds;
 mod close;
@@ -56,7 +57,9 @@ pub enum SchemaError {
     #[error("the schema applies itself to the same value without end, by `{0}`")]
     Endless(String),
     /// Checking one value could take work without reasonable bound.
-    #[error("checking a value against the schema could take unbounded work (too many alternatives refer to each other)")]
+    #[error(
+        "checking a value against the schema could take unbounded work (too many alternatives refer to each other)"
+    )]
     Explosive,
     /// The schema does not follow its meta-schema or has a pattern that is refused.
     #[error("the schema is not valid: {0}")]
@@ -118,7 +121,7 @@ impl ArgumentSchema for Schema {
         // has a reason code of its own.
         let mut first = None;
         for error in self.validator.iter_errors(&value).take(64) {
-            let found = Mismatch { pointer: error.instance_path().to_string(), expected: expect::expected(&error) };
+            let found = expect::mismatch(&error);
             if found.expected.starts_with(UNDECLARED) {
                 return Err(found);
             }

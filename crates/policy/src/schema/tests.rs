@@ -49,7 +49,8 @@ fn a_schema_without_properties_takes_none() {
 
 #[test]
 fn a_combination_is_closed_where_its_draft_can_see_through_it() {
-    let schema = r##"{"allOf":[{"$ref":"#/$defs/base"}],"properties":{"a":{}},"$defs":{"base":{"properties":{"b":{}}}}}"##;
+    let schema =
+        r##"{"allOf":[{"$ref":"#/$defs/base"}],"properties":{"a":{}},"$defs":{"base":{"properties":{"b":{}}}}}"##;
     assert_eq!(check(schema, r#"{"a":1,"b":2}"#), Ok(()));
     assert!(check(schema, r#"{"z":1}"#).unwrap_err().expected.starts_with(UNDECLARED));
     let old = r##"{"$schema":"http://json-schema.org/draft-07/schema#","allOf":[{"properties":{"b":{}}}],"properties":{"a":{}}}"##;
@@ -67,7 +68,8 @@ fn an_explicit_word_about_further_properties_stays() {
 
 #[test]
 fn an_older_draft_is_followed_where_it_is_declared() {
-    let seven = r##"{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"l":{"items":[{"type":"string"}]}}}"##;
+    let seven =
+        r##"{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"l":{"items":[{"type":"string"}]}}}"##;
     assert!(check(seven, r#"{"l":[1]}"#).is_err());
     let four = r##"{"$schema":"http://json-schema.org/draft-04/schema#","properties":{"n":{"maximum":5,"exclusiveMaximum":true}}}"##;
     assert!(check(four, r#"{"n":5}"#).is_err());

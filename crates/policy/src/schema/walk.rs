@@ -33,7 +33,9 @@ const KEPT_MAP: [&str; 2] = ["$defs", "definitions"];
 pub(crate) fn parts<'s, 'j>(schema: &'s Json<'j>) -> Vec<(Place, &'s Json<'j>)> {
     let mut parts = Vec::new();
     let one = |parts: &mut Vec<_>, keys: &[&str], place: Place| {
-        parts.extend(keys.iter().filter_map(|key| schema.member(key)).filter(is_schema).map(|part| (place.clone(), part)));
+        parts.extend(
+            keys.iter().filter_map(|key| schema.member(key)).filter(is_schema).map(|part| (place.clone(), part)),
+        );
     };
     let list = |parts: &mut Vec<_>, keys: &[&str], place: Place| {
         let lists = keys.iter().filter_map(|key| schema.member(key)?.as_list());
@@ -122,7 +124,14 @@ fn is_schema(json: &&Json<'_>) -> bool {
 pub(crate) fn properties(root: &Json<'_>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for schema in here(root, root) {
-        names.extend(schema.member("properties").and_then(Json::as_object).into_iter().flatten().map(|(name, _)| name.to_string()));
+        names.extend(
+            schema
+                .member("properties")
+                .and_then(Json::as_object)
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.to_string()),
+        );
     }
     names
 }

@@ -55,9 +55,8 @@ fn read<'a>(reader: &mut Reader<'a>, table: &DeTable<'a>, base: &Path) -> Option
         let text = reader.text(value, "server")?;
         parsed(reader, value.span().start, "server", ServerName::parse(text))
     });
-    let version = reader
-        .required(table, "version", 0, "a contract file")
-        .and_then(|value| reader.number(value, "version"));
+    let version =
+        reader.required(table, "version", 0, "a contract file").and_then(|value| reader.number(value, "version"));
     // Without server and version the operations are still read, so that their problems are reported too.
     let header = Header {
         server: server.clone().or_else(|| ServerName::parse("unknown").ok())?,
@@ -98,14 +97,17 @@ const OPERATION_KEYS: &[&str] = &["effects", "required_scopes", "hold", "undecla
 const TOOL_KEYS: &[&str] = &["pin", "effects", "required_scopes", "hold", "undeclared", "args"];
 
 fn declared<'a>(
-    reader: &mut Reader<'a>, header: &Header<'_>, operation: Operation, value: &Value<'a>, offset: usize,
+    reader: &mut Reader<'a>,
+    header: &Header<'_>,
+    operation: Operation,
+    value: &Value<'a>,
+    offset: usize,
 ) -> Option<Declared> {
     let table = reader.subtable(value, "tool")?;
     let is_tool = matches!(operation, Operation::Tool(_));
     reader.only(table, if is_tool { TOOL_KEYS } else { OPERATION_KEYS }, if is_tool { "a tool" } else { "a method" });
-    let effects = reader
-        .required(table, "effects", offset, &format!("`{operation}`"))
-        .and_then(|value| effects(reader, value));
+    let effects =
+        reader.required(table, "effects", offset, &format!("`{operation}`")).and_then(|value| effects(reader, value));
     let scopes = table.get("required_scopes").map_or(Some(Vec::new()), |value| scopes(reader, value));
     let hold = table.get("hold").map_or(Some(HoldMode::Policy), |value| hold(reader, value));
     let undeclared = table.get("undeclared").map_or(Some(false), |value| reader.flag(value, "undeclared"));
@@ -179,7 +181,11 @@ fn hold<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<HoldMode> {
 }
 
 fn rule<'a>(
-    reader: &mut Reader<'a>, base: &Path, name: &str, offset: usize, value: &Value<'a>,
+    reader: &mut Reader<'a>,
+    base: &Path,
+    name: &str,
+    offset: usize,
+    value: &Value<'a>,
 ) -> Option<ArgumentRule> {
     let table = reader.subtable(value, "args")?;
     let known: Vec<&str> = ["kind", "role"].into_iter().chain(LIMITS.iter().map(|(key, _)| *key)).collect();
@@ -206,7 +212,10 @@ fn role<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Role> {
 }
 
 fn parsed<T, E: std::fmt::Display>(
-    reader: &mut Reader<'_>, offset: usize, key: &str, result: Result<T, E>,
+    reader: &mut Reader<'_>,
+    offset: usize,
+    key: &str,
+    result: Result<T, E>,
 ) -> Option<T> {
     match result {
         Ok(value) => Some(value),

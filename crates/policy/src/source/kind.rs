@@ -22,14 +22,11 @@ pub(super) const LIMITS: &[(&str, &[&str])] = &[
     ("write", &["sql"]),
 ];
 
-const KINDS: &[&str] = &[
-    "path", "url", "email", "domain", "amount", "command", "sql", "id", "when", "content", "query", "flag", "text",
-];
+const KINDS: &[&str] =
+    &["path", "url", "email", "domain", "amount", "command", "sql", "id", "when", "content", "query", "flag", "text"];
 
 /// Reads the kind named by `value` with the limits beside it.
-pub(super) fn read<'a>(
-    reader: &mut Reader<'a>, base: &Path, table: &DeTable<'a>, value: &Value<'a>,
-) -> Option<Kind> {
+pub(super) fn read<'a>(reader: &mut Reader<'a>, base: &Path, table: &DeTable<'a>, value: &Value<'a>) -> Option<Kind> {
     let name = reader.text(value, "kind")?;
     if !KINDS.contains(&name) {
         let hint = nearest(name, KINDS.iter().copied());
@@ -65,9 +62,7 @@ pub(super) fn read<'a>(
         "command" => Kind::Command {
             programs: texts(reader, table, "programs")?.into_iter().map(|(text, _)| text.to_owned()).collect(),
         },
-        "sql" => {
-            Kind::Sql { write: table.get("write").map_or(Some(false), |value| reader.flag(value, "write"))? }
-        }
+        "sql" => Kind::Sql { write: table.get("write").map_or(Some(false), |value| reader.flag(value, "write"))? },
         "id" => Kind::Id,
         "when" => Kind::When,
         "content" => Kind::Content,
@@ -121,7 +116,10 @@ fn decimal<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Decimal4> {
         Ok(_) | Err(_) => None,
     };
     if found.is_none() {
-        reader.note(value.span().start, "`max` must be a number with at most four digits after the point, such as \"100.00\"");
+        reader.note(
+            value.span().start,
+            "`max` must be a number with at most four digits after the point, such as \"100.00\"",
+        );
     }
     found.map(Decimal4)
 }

@@ -58,7 +58,11 @@ impl<'a> Reader<'a> {
 
     /// A key that must be there.
     pub(super) fn required<'t>(
-        &mut self, table: &'t DeTable<'a>, key: &str, offset: usize, what: &str,
+        &mut self,
+        table: &'t DeTable<'a>,
+        key: &str,
+        offset: usize,
+        what: &str,
     ) -> Option<&'t Value<'a>> {
         let value = table.get(key);
         if value.is_none() {

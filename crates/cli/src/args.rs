@@ -1,0 +1,195 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A reference monitor for tool-using AI agents: every tool call is judged, recorded, and only then made.
+#[derive(Debug, Parser)]
+#[command(name = "refmon", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// The configuration file [default: REFMON_CONFIG, then refmon.toml here, then the user's folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at a server's tools and write a configuration, a contract and a starter policy
+    Init(InitOptions),
+    /// Run one MCP server over standard input and output behind the monitor
+    Wrap(WrapOptions),
+    /// Judge one call from a file, without recording or making it
+    Check {
+        /// A JSON file: {"server": "…", "tool": "…", "arguments": {…}, "approvals": […]}; `-` reads standard input
+        call: PathBuf,
+    },
+    /// Say why a recorded call was decided as it was
+    Explain {
+        /// The call's identifier, as a denial or `refmon audit tail` prints it
+        record: String,
+    },
+    /// Check and test policies
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Compare a server's tools with their contract
+    Contract {
+        #[command(subcommand)]
+        command: ContractCommand,
+    },
+    /// Decide on calls that wait for a person
+    Holds {
+        #[command(subcommand)]
+        command: HoldsCommand,
+    },
+    /// Read and verify the evidence
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Say which promises hold on this machine, and which do not
+    Doctor,
+    /// Ends a server with its monitor; started by `wrap`
+    #[command(hide = true)]
+    Keep {
+        monitor: u32,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitOptions {
+    /// The server's name in the configuration [default: from the command]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Start the command without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// The server's command and arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) server: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WrapOptions {
+    /// The server's name in the configuration [default: the server with this command, or the only one]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The server's command and arguments [default: those of the configuration]
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) server: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Type-check and lint contracts and policies, and say what policy cannot see
+    Check,
+    /// Run tables of cases: TOML files with [[case]] entries
+    Test {
+        /// The files [default: *.test.toml in the policy folder]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContractCommand {
+    /// Show what a server lists that its contract was not made for
+    Diff {
+        /// The server's name
+        server: String,
+    },
+    /// Take what the server lists now as what the contract is made for
+    Accept {
+        /// The server's name
+        server: String,
+        /// Accept without asking
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HoldsCommand {
+    /// List the calls that wait
+    List {
+        /// Those that are decided, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one hold: who, what, with which arguments, why
+    Show {
+        /// The hold's identifier
+        id: String,
+    },
+    /// Let exactly this call run once
+    Approve {
+        /// The hold's identifier
+        id: String,
+    },
+    /// Refuse this call
+    Deny {
+        /// The hold's identifier
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print the newest records
+    Tail {
+        /// Go on printing new ones
+        #[arg(long)]
+        follow: bool,
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 20)]
+        lines: usize,
+    },
+    /// Find records
+    Search(SearchOptions),
+    /// Show everything about one call
+    Show {
+        /// The call's identifier
+        call: String,
+    },
+    /// Verify the whole journal: checksums, hash chain, counters, an end for every call
+    Verify,
+    /// Report the structure of the journal, and what a recovery would do
+    Fsck,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchOptions {
+    /// permit, hold or deny
+    #[arg(long)]
+    pub(crate) decision: Option<String>,
+    /// A reason code, such as policy.no-permit
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// A server
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// A tool or protocol method
+    #[arg(long)]
+    pub(crate) tool: Option<String>,
+    /// An agent
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// attempt, completion, indeterminate, resolution or notice
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Not before: a date or an RFC 3339 time
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// At most this many, the newest
+    #[arg(long, short = 'n', default_value_t = 100)]
+    pub(crate) limit: u32,
+}

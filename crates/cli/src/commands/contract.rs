@@ -1,0 +1,196 @@
+//! `refmon contract`: what a server lists now against what its contract was made for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use refmon_core::digest::Pin;
+use refmon_core::json::{Json, Strictness};
+use refmon_gateway::definitions::Definition;
+use refmon_gateway::probe;
+use refmon_policy::source::definitions_path;
+use serde_json::{Value, json};
+use similar::TextDiff;
+use toml_edit::DocumentMut;
+
+use crate::args::{Arguments, ContractCommand};
+use crate::home::Home;
+use crate::output::{Answer, Output};
+use crate::suggest;
+
+pub(crate) fn run(arguments: &Arguments, command: &ContractCommand, output: Output) -> Result<Answer> {
+    let home = Home::open(arguments)?;
+    let (name, accept) = match command {
+        ContractCommand::Diff { server } => (server, None),
+        ContractCommand::Accept { server, yes } => (server, Some(*yes)),
+    };
+    let server = home.server(name)?;
+    let path = home.path(&server.contract);
+    let known = known(&path)?;
+    let launch = home.launch(server, &[])?;
+    let told = output;
+    let offer = probe::ask(&launch, move |text| told.say(text))?;
+    let changes = changes(&known, &offer.tools);
+    let rows: Vec<Value> = changes.iter().map(Change::value).collect();
+    if accept.is_none() || changes.is_empty() || !output.json {
+        output.result(&json!(rows), || {
+            if changes.is_empty() {
+                return format!("`{name}` lists exactly what its contract was made for");
+            }
+            changes.iter().map(Change::text).collect::<Vec<_>>().join("\n")
+        });
+    }
+    if changes.is_empty() {
+        return Ok(Answer::Yes);
+    }
+    let Some(yes) = accept else { return Ok(Answer::No) };
+    if !yes && !confirm("accept these definitions? [y/N] ")? {
+        output.say("nothing was changed");
+        return Ok(Answer::No);
+    }
+    write(&path, name, &offer.tools, &changes)?;
+    output.say(&format!(
+        "`{}` and its definitions are updated; read the new entries, then `refmon policy check`",
+        path.display()
+    ));
+    Ok(Answer::Yes)
+}
+
+/// A tool that differs.
+enum Change {
+    Added { name: String, text: String, like: Option<String> },
+    Removed { name: String },
+    Changed { name: String, before: String, after: String },
+}
+
+impl Change {
+    fn value(&self) -> Value {
+        match self {
+            Self::Added { name, like, .. } => json!({ "change": "added", "tool": name, "renamed_from": like }),
+            Self::Removed { name } => json!({ "change": "removed", "tool": name }),
+            Self::Changed { name, before, after } => {
+                json!({ "change": "changed", "tool": name, "diff": diff(before, after) })
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Added { name, text, like: None } => format!("added `{name}`:\n{}", diff("", text)),
+            Self::Added { name, text, like: Some(old) } => {
+                format!("added `{name}`, which looks like a new name for `{old}`:\n{}", diff("", text))
+            }
+            Self::Removed { name } => format!("removed `{name}`\n"),
+            Self::Changed { name, before, after } => format!("changed `{name}`:\n{}", diff(before, after)),
+        }
+    }
+}
+
+fn diff(before: &str, after: &str) -> String {
+    TextDiff::from_lines(before, after).unified_diff().context_radius(2).to_string()
+}
+
+/// The definitions that the contract was made for, by name: pin and text.
+fn known(contract: &Path) -> Result<BTreeMap<String, (Pin, String)>> {
+    let file = definitions_path(contract);
+    let bytes = fs::read(&file).with_context(|| format!("`{}`", file.display()))?;
+    let definitions = match refmon_policy::source::parse_definitions(&file, &bytes) {
+        Ok(definitions) => definitions,
+        Err(problems) => bail!(crate::config::ConfigError::new(
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        )),
+    };
+    let one = |(name, json): (&String, &Json<'_>)| (name.clone(), (refmon_core::bundle::pin(json), pretty(json)));
+    Ok(definitions.tools.iter().map(one).collect())
+}
+
+fn changes(known: &BTreeMap<String, (Pin, String)>, listed: &[Definition]) -> Vec<Change> {
+    let listed: BTreeMap<String, (Pin, String)> = listed
+        .iter()
+        .filter_map(|tool| {
+            let json = Json::parse_with(&tool.text, Strictness::Data).ok()?;
+            Some((tool.name.as_ref()?.to_string(), (tool.pin, pretty(&json))))
+        })
+        .collect();
+    let mut changes = Vec::new();
+    for (name, (pin, text)) in &listed {
+        match known.get(name) {
+            Some((before, _)) if before == pin => {}
+            Some((_, before)) => {
+                changes.push(Change::Changed { name: name.clone(), before: before.clone(), after: text.clone() })
+            }
+            None => {
+                // A new name over an old definition: the text but for its name.
+                let renamed =
+                    |old: &str, before: &str| !listed.contains_key(old) && without_name(before) == without_name(text);
+                let like = known.iter().find(|(old, (_, before))| renamed(old, before)).map(|(old, _)| old.clone());
+                changes.push(Change::Added { name: name.clone(), text: text.clone(), like });
+            }
+        }
+    }
+    changes.extend(
+        known.keys().filter(|name| !listed.contains_key(*name)).map(|name| Change::Removed { name: name.clone() }),
+    );
+    changes
+}
+
+fn without_name(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with("  \"name\":")).collect()
+}
+
+/// The definition as text that can be compared line by line and shown: sorted keys, everything but printable
+/// ASCII escaped.
+pub(crate) fn pretty(json: &Json<'_>) -> String {
+    let value: Value = serde_json::from_str(&json.canonical()).unwrap_or_default();
+    let mut out = String::new();
+    for character in format!("{value:#}").chars() {
+        let plain = character == '\n' || character == ' ' || character.is_ascii_graphic();
+        if plain { out.push(character) } else { out.extend(character.escape_unicode()) }
+    }
+    out.push('\n');
+    out
+}
+
+/// Writes the definitions and their pins, raises the version, and suggests entries for tools that are new. A tool
+/// that is gone keeps its entry as a comment would: it is taken out.
+fn write(contract: &Path, server: &str, tools: &[Definition], changes: &[Change]) -> Result<()> {
+    let text = fs::read_to_string(contract).with_context(|| format!("`{}`", contract.display()))?;
+    let mut document: DocumentMut = text.parse().with_context(|| format!("`{}`", contract.display()))?;
+    let version = document.get("version").and_then(toml_edit::Item::as_integer).unwrap_or(0);
+    document["version"] = toml_edit::value(version + 1);
+    let mut added = String::new();
+    for change in changes {
+        match change {
+            Change::Removed { name } => {
+                if let Some(table) = document.get_mut("tool").and_then(toml_edit::Item::as_table_like_mut) {
+                    table.remove(name);
+                }
+            }
+            Change::Changed { name, .. } => {
+                let pin = tools.iter().find(|tool| tool.name.as_ref().is_some_and(|known| known.as_str() == name));
+                let entry = document.get_mut("tool").and_then(|tools| tools.get_mut(name));
+                if let (Some(pin), Some(entry)) = (pin, entry) {
+                    entry["pin"] = toml_edit::value(pin.pin.to_string());
+                }
+            }
+            Change::Added { name, .. } => {
+                let tool = tools.iter().find(|tool| tool.name.as_ref().is_some_and(|known| known.as_str() == name));
+                added.extend(tool.and_then(|tool| suggest::tool(server, tool, &[])).map(|suggestion| suggestion.text));
+            }
+        }
+    }
+    suggest::write_definitions(&definitions_path(contract), server, tools)?;
+    suggest::replace(contract, &format!("{document}{added}"))
+}
+
+/// Asks on the terminal. Anything but yes is no.
+pub(crate) fn confirm(question: &str) -> Result<bool> {
+    let mut errors = std::io::stderr().lock();
+    write!(errors, "{question}")?;
+    errors.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,11 @@
+//! The commands, one file each.
+
+pub(crate) mod audit;
+pub(crate) mod check;
+pub(crate) mod contract;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod holds;
+pub(crate) mod init;
+pub(crate) mod policy;
+pub(crate) mod wrap;

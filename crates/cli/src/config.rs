@@ -1,0 +1,182 @@
+//! `refmon.toml`: one file, few keys, unknown ones refused with the nearest known one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// A configuration that cannot be used: file, line, what is wrong.
+#[derive(Debug)]
+pub(crate) struct ConfigError(String);
+
+impl ConfigError {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) version: u32,
+    #[serde(default = "default_data")]
+    pub(crate) data: PathBuf,
+    #[serde(default)]
+    pub(crate) identity: Identity,
+    #[serde(default, rename = "server")]
+    pub(crate) servers: Vec<Server>,
+    #[serde(default)]
+    pub(crate) policy: PolicyFolder,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Identity {
+    pub(crate) kind: IdentityKind,
+    pub(crate) tenant: String,
+    pub(crate) user: Option<String>,
+    pub(crate) agent: String,
+    pub(crate) scopes: Vec<String>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        let (tenant, agent) = ("local".to_owned(), "agent".to_owned());
+        Self { kind: IdentityKind::Local, tenant, user: None, agent, scopes: Vec::new() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum IdentityKind {
+    Local,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) command: Vec<String>,
+    pub(crate) contract: PathBuf,
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PolicyFolder {
+    pub(crate) packs: Vec<String>,
+    pub(crate) dir: Option<PathBuf>,
+}
+
+impl Default for PolicyFolder {
+    fn default() -> Self {
+        Self { packs: vec!["baseline".to_owned()], dir: None }
+    }
+}
+
+fn default_data() -> PathBuf {
+    PathBuf::from(".refmon")
+}
+
+impl Config {
+    /// Parses and checks the text of a configuration file.
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError(located(file, text, &error)))?;
+        let wrong = |what: String| ConfigError(format!("{}: {what}", file.display()));
+        if config.version != 1 {
+            return Err(wrong(format!("version {} is not known; this refmon reads version 1", config.version)));
+        }
+        for (index, server) in config.servers.iter().enumerate() {
+            if config.servers.iter().take(index).any(|other| other.name == server.name) {
+                return Err(wrong(format!("the server name `{}` is used twice; give each its own", server.name)));
+            }
+            for (name, value) in &server.env {
+                check_value(name, value).map_err(|what| wrong(format!("server `{}`: {what}", server.name)))?;
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// A value that looks like a secret must be a reference: it stays out of files.
+fn check_value(name: &str, value: &str) -> Result<(), String> {
+    if let Some((scheme, _)) = value.split_once("://").filter(|(scheme, _)| matches!(*scheme, "env" | "file")) {
+        return if value.len() > scheme.len() + 3 { Ok(()) } else { Err(format!("`{name}` refers to nothing")) };
+    }
+    let upper = name.to_ascii_uppercase();
+    let words =
+        ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "APIKEY", "API_KEY", "PRIVATE_KEY", "CREDENTIAL", "ACCESS_KEY"];
+    let prefixes = ["sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xox", "AKIA", "ASIA", "-----BEGIN", "eyJ"];
+    if words.iter().any(|word| upper.contains(word)) || prefixes.iter().any(|prefix| value.starts_with(prefix)) {
+        return Err(format!(
+            "`{name}` looks like a secret; put the value into the environment and write `{name} = \"env://{name}\"`"
+        ));
+    }
+    Ok(())
+}
+
+/// File, line, column, what is wrong, and the nearest known spelling.
+fn located(file: &Path, text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.lines().count().max(1) + usize::from(before.ends_with('\n'));
+    let message = error.message().lines().next().unwrap_or_default();
+    format!("{}:{line}: {message}{}", file.display(), nearest(message))
+}
+
+/// The known key that is nearest to the unknown one in a message of serde's form
+/// "unknown field `x`, expected one of `a`, `b`".
+fn nearest(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = quoted.next().filter(|_| message.starts_with("unknown")) else { return String::new() };
+    let best = quoted.max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)));
+    best.filter(|best| strsim::jaro_winkler(unknown, best) > 0.7)
+        .map_or_else(String::new, |best| format!("; did you mean `{best}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(Path::new("refmon.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_names_line_and_nearest_key() {
+        let text = "version = 1\n[[server]]\nname = \"a\"\ncomand = [\"x\"]\ncontract = \"c\"\n";
+        let message = error(text);
+        assert!(message.starts_with("refmon.toml:4: unknown field `comand`"), "{message}");
+        assert!(message.ends_with("did you mean `command`?"), "{message}");
+        assert!(error("version = 1\nidentitty = 3\n").contains("did you mean `identity`?"));
+        assert!(error("version = 2\n").contains("version 2"));
+        assert!(error("version = 1\nserver = [\n").starts_with("refmon.toml:"));
+    }
+
+    #[test]
+    fn a_literal_secret_stops_the_start_and_is_not_shown() {
+        let text =
+            |line: &str| format!("version = 1\n[[server]]\nname = \"a\"\ncontract = \"c\"\nenv = {{ {line} }}\n");
+        for line in ["API_TOKEN = \"abc\"", "X = \"ghp_canarycanary\"", "DB_PASSWORD = \"hunter2\"", "K = \"env://\""] {
+            let message = error(&text(line));
+            assert!(message.contains("secret") || message.contains("nothing"), "{message}");
+            assert!(!message.contains("canary") && !message.contains("hunter2"), "{message}");
+        }
+        for line in
+            ["API_TOKEN = \"env://API_TOKEN\"", "MEMORY_FILE_PATH = \"/tmp/m.json\"", "T = \"file:///run/secrets/t\""]
+        {
+            assert!(Config::parse(Path::new("c"), &text(line)).is_ok(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Where refmon's files are, and the parts put together from them.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::{Context as _, Result};
+use refmon_audit::commitments::KeyFolder;
+use refmon_audit::journal::{self, Journal, Opened};
+use refmon_core::caller::Caller;
+use refmon_core::ids::{AgentId, Scope, ServerName, TenantId, UserId};
+use refmon_core::monitor::{Monitor, Ports};
+use refmon_core::ports::{self, Clock, Fault, Wait};
+use refmon_core::record::Record;
+use refmon_core::secret::Secret;
+use refmon_gateway::child::{BASE_ENVIRONMENT, Launch};
+use refmon_gateway::system::System;
+use refmon_policy::{Loaded, Sources};
+use refmon_store::Stores;
+
+use crate::args::Arguments;
+use crate::config::{Config, ConfigError, Server};
+
+/// The configuration, and the folder that its paths start from.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) file: PathBuf,
+    pub(crate) folder: PathBuf,
+    pub(crate) config: Config,
+}
+
+/// One environment variable. This is the one place of the program that reads the environment.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Home {
+    /// Finds and reads the configuration.
+    pub(crate) fn open(arguments: &Arguments) -> Result<Self> {
+        let file = Self::find(arguments.config.as_deref())?;
+        let text =
+            std::fs::read_to_string(&file).map_err(|error| ConfigError::new(format!("{}: {error}", file.display())))?;
+        let config = Config::parse(&file, &text)?;
+        let file = file.canonicalize().with_context(|| format!("`{}`", file.display()))?;
+        let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+        Ok(Self { file, folder, config })
+    }
+
+    fn find(given: Option<&Path>) -> Result<PathBuf> {
+        if let Some(given) = given {
+            return Ok(given.to_owned());
+        }
+        if let Some(given) = environment("REFMON_CONFIG") {
+            return Ok(PathBuf::from(given));
+        }
+        let user = environment("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".config")));
+        let candidates = [Some(PathBuf::from("refmon.toml")), user.map(|folder| folder.join("refmon/refmon.toml"))];
+        candidates.into_iter().flatten().find(|file| file.is_file()).ok_or_else(|| {
+            ConfigError::new("there is no refmon.toml here, in REFMON_CONFIG or in ~/.config/refmon; `refmon init -- CMD…` writes one")
+                .into()
+        })
+    }
+
+    /// A path of the configuration, from the configuration's own folder.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// The data folder, created for this user alone.
+    pub(crate) fn data(&self) -> Result<PathBuf> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let data = self.path(&self.config.data);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&data)
+            .with_context(|| format!("the data folder `{}` cannot be created", data.display()))?;
+        Ok(data)
+    }
+
+    pub(crate) fn journal_folder(&self) -> PathBuf {
+        self.path(&self.config.data).join("journal")
+    }
+
+    /// What no tool's path may lead to: refmon's own files.
+    pub(crate) fn guarded(&self) -> Vec<PathBuf> {
+        let mut guarded = vec![self.file.clone(), self.path(&self.config.data)];
+        guarded.extend(self.config.policy.dir.iter().map(|dir| self.path(dir)));
+        for server in &self.config.servers {
+            let contract = self.path(&server.contract);
+            guarded.push(refmon_policy::source::definitions_path(&contract));
+            guarded.push(contract);
+        }
+        guarded
+    }
+
+    pub(crate) fn sources(&self) -> Sources {
+        Sources {
+            contracts: self.config.servers.iter().map(|server| self.path(&server.contract)).collect(),
+            packs: self.config.policy.packs.clone(),
+            policy_dir: self.config.policy.dir.as_deref().map(|dir| self.path(dir)),
+            base: self.folder.clone(),
+        }
+    }
+
+    /// Loads contracts, definitions and policies.
+    pub(crate) fn load(&self) -> Result<Loaded> {
+        refmon_policy::load(&self.sources()).map_err(|error| {
+            let text = error.to_string();
+            anyhow::Error::new(error).context(ConfigError::new(text))
+        })
+    }
+
+    /// The person at this machine.
+    pub(crate) fn caller(&self) -> Result<Caller> {
+        let identity = &self.config.identity;
+        let wrong = |what: &str, error: refmon_core::ids::IdError| {
+            ConfigError::new(format!("{}: [identity] {what}: {error}", self.file.display()))
+        };
+        let login = || format!("uid-{}", rustix::process::getuid().as_raw());
+        let user = identity.user.clone().unwrap_or_else(login);
+        let scopes = identity.scopes.iter().map(|scope| Scope::parse(scope).map_err(|error| wrong("scopes", error)));
+        let crate::config::IdentityKind::Local = identity.kind;
+        Ok(Caller::local(
+            TenantId::parse(&identity.tenant).map_err(|error| wrong("tenant", error))?,
+            UserId::parse(&user).map_err(|error| wrong("user", error))?,
+            AgentId::parse(&identity.agent).map_err(|error| wrong("agent", error))?,
+            scopes.collect::<Result<Vec<_>, _>>()?,
+        ))
+    }
+
+    pub(crate) fn stores(&self) -> Result<Stores> {
+        Ok(Stores::open(&self.data()?.join("state.db"))?)
+    }
+
+    pub(crate) fn keys(&self) -> Result<KeyFolder> {
+        Ok(KeyFolder::open(&self.data()?.join("keys"))?)
+    }
+
+    pub(crate) fn open_journal(&self, clock: Arc<dyn Clock>) -> Result<(Journal, Opened)> {
+        self.data()?;
+        Ok(Journal::open(&self.journal_folder(), &journal::Options::new(clock))?)
+    }
+
+    /// The monitor with everything behind it.
+    pub(crate) fn monitor(&self) -> Result<Assembled> {
+        let system = Arc::new(System::guarding(self.guarded()));
+        let loaded = self.load()?;
+        let clock: Arc<dyn Clock> = Arc::<System>::clone(&system);
+        let (journal, opened) = self.open_journal(Arc::clone(&clock))?;
+        let journal = Arc::new(Evidence(RwLock::new(Some(journal))));
+        let ports = Ports {
+            clock: Arc::clone(&clock),
+            entropy: Arc::<System>::clone(&system),
+            journal: Arc::<Evidence>::clone(&journal),
+            commitments: Arc::new(self.keys()?),
+            holds: Arc::new(self.stores()?),
+            files: system,
+            inspectors: Vec::new(),
+        };
+        let Loaded { bundle, report, .. } = loaded;
+        let monitor = Arc::new(Monitor::new(bundle, ports)?);
+        Ok(Assembled { monitor, clock, journal, opened, warnings: report.findings.len() })
+    }
+
+    /// Finds a server of the configuration.
+    pub(crate) fn server(&self, name: &str) -> Result<&Server> {
+        self.config.servers.iter().find(|server| server.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.config.servers.iter().map(|server| server.name.as_str()).collect();
+            ConfigError::new(format!(
+                "there is no server `{name}` in {}; there are: {}",
+                self.file.display(),
+                names.join(", ")
+            ))
+            .into()
+        })
+    }
+
+    pub(crate) fn server_name(&self, server: &Server) -> Result<ServerName> {
+        let wrong =
+            |error| ConfigError::new(format!("{}: server name `{}`: {error}", self.file.display(), server.name));
+        Ok(ServerName::parse(&server.name).map_err(wrong)?)
+    }
+
+    /// What to start for a server: its command, a cleared environment, and what the configuration grants.
+    pub(crate) fn launch(&self, server: &Server, command: &[OsString]) -> Result<Launch> {
+        let mut command: Vec<OsString> = command.to_vec();
+        if command.is_empty() {
+            command = server.command.iter().map(OsString::from).collect();
+        }
+        if command.is_empty() {
+            return Err(
+                ConfigError::new(format!("server `{}` has no command; give one behind `--`", server.name)).into()
+            );
+        }
+        let mut launch = launch(command, server.folder.as_deref().map(|folder| self.path(folder)))?;
+        for (name, value) in &server.env {
+            launch.environment.insert(name.clone(), resolve(&server.name, name, value)?);
+        }
+        Ok(launch)
+    }
+}
+
+/// The monitor with everything behind it.
+pub(crate) struct Assembled {
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) journal: Arc<Evidence>,
+    pub(crate) opened: Opened,
+    pub(crate) warnings: usize,
+}
+
+/// The journal, so that it can be closed while threads that wait for input still hold the monitor.
+pub(crate) struct Evidence(RwLock<Option<Journal>>);
+
+impl Evidence {
+    /// Writes what is queued and closes the journal in order. Later appends fail.
+    pub(crate) fn close(&self) -> Result<()> {
+        match self.0.write().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(journal) => Ok(journal.close()?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ports::Journal for Evidence {
+    fn append(&self, record: &Record, wait: Wait) -> Result<(), Fault> {
+        let journal = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let journal = journal.as_ref().ok_or(Fault::unavailable("the journal, which is closed,"))?;
+        ports::Journal::append(journal, record, wait)
+    }
+}
+
+/// A command in a cleared environment.
+pub(crate) fn launch(command: Vec<OsString>, folder: Option<PathBuf>) -> Result<Launch> {
+    let refmon = std::env::current_exe().context("refmon's own program cannot be found")?;
+    let granted =
+        BASE_ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), Secret::new(environment(name)?))));
+    Ok(Launch {
+        keeper: vec![refmon.into(), "keep".into()],
+        command,
+        folder: folder.map_or_else(std::env::current_dir, Ok)?,
+        environment: granted.collect(),
+    })
+}
+
+/// Resolves a reference to a secret; another value stands for itself.
+fn resolve(server: &str, name: &str, value: &str) -> Result<Secret<String>> {
+    let missing = |what: String| ConfigError::new(format!("server `{server}`: `{name}` refers to {what}"));
+    if let Some(variable) = value.strip_prefix("env://") {
+        return match environment(variable) {
+            Some(value) => Ok(Secret::new(value)),
+            None => Err(missing(format!("the environment variable {variable}, which is not set")).into()),
+        };
+    }
+    if let Some(path) = value.strip_prefix("file://") {
+        let text = std::fs::read_to_string(path).map_err(|error| missing(format!("the file {path}: {error}")))?;
+        return Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    Ok(Secret::new(value.to_owned()))
+}
