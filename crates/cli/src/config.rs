@@ -69,8 +69,6 @@ pub(crate) struct Server {
     pub(crate) contract: PathBuf,
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(crate) folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

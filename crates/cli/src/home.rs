@@ -196,7 +196,7 @@ impl Home {
                 ConfigError::new(format!("server `{}` has no command; give one behind `--`", server.name)).into()
             );
         }
-        let mut launch = launch(command, server.folder.as_deref().map(|folder| self.path(folder)))?;
+        let mut launch = launch(command, self.folder.clone())?;
         for (name, value) in &server.env {
             launch.environment.insert(name.clone(), resolve(&server.name, name, value)?);
         }
@@ -234,15 +234,16 @@ impl ports::Journal for Evidence {
     }
 }
 
-/// A command in a cleared environment.
-pub(crate) fn launch(command: Vec<OsString>, folder: Option<PathBuf>) -> Result<Launch> {
+/// A command in a cleared environment and in the folder that relative paths start from: where the server resolves
+/// a path must be where it is judged.
+pub(crate) fn launch(command: Vec<OsString>, folder: PathBuf) -> Result<Launch> {
     let refmon = std::env::current_exe().context("refmon's own program cannot be found")?;
     let granted =
         BASE_ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), Secret::new(environment(name)?))));
     Ok(Launch {
         keeper: vec![refmon.into(), "keep".into()],
         command,
-        folder: folder.map_or_else(std::env::current_dir, Ok)?,
+        folder,
         environment: granted.collect(),
     })
 }

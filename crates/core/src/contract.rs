@@ -144,8 +144,9 @@ pub enum Kind {
     Path {
         /// Folders that the path must stay in, absolute and canonical. Empty: anywhere, and policy decides.
         roots: Vec<PathBuf>,
-        /// The folder that a relative path starts from, absolute.
-        base: PathBuf,
+        /// The folder that the tool resolves relative paths from, absolute. Without one, relative paths are refused:
+        /// servers differ in where they start.
+        base: Option<PathBuf>,
     },
     /// A URL; see [`crate::kinds::url`].
     Url {

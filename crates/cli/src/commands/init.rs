@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments, options: &InitOptions, output: Output) 
         output.say("nothing was started or written");
         return Ok(Answer::No);
     }
-    let launch = home::launch(options.server.clone(), None)?;
+    let launch = home::launch(options.server.clone(), folder.clone())?;
     let told = output;
     let offer = probe::ask(&launch, move |text| told.say(text))?;
     let roots = suggest::roots(&options.server);

@@ -159,7 +159,7 @@ fn collect<'j>(
 
 fn of_value(rule: &ArgumentRule, value: &Json<'_>, files: &dyn Files) -> Answer {
     match &rule.kind {
-        Kind::Path { roots, base } => path::facts(text::typed(value)?, roots, base, files),
+        Kind::Path { roots, base } => path::facts(text::typed(value)?, roots, base.as_deref(), files),
         Kind::Url { schemes, hosts, private } => url::facts(text::typed(value)?, schemes, hosts, *private),
         Kind::Email { domains } => mail::email(text::typed(value)?, domains),
         Kind::Domain { domains } => mail::domain(text::typed(value)?, domains),

@@ -1,6 +1,6 @@
 //! Paths.
 //!
-//! A path is made absolute against the contract's base folder, its `.` and `..` are resolved, and the part that
+//! A path is absolute, or relative to the contract's base folder if it has one; its `.` and `..` are resolved, and the part that
 //! exists is followed through symbolic links by the file system itself ([`Files`]). A root contains a path if
 //! one of the path's folders *is* the root (same device and inode), so that neither links nor a file system that
 //! ignores case can spell their way out.
@@ -37,7 +37,7 @@ pub const FACTS: &[(&str, FactType)] = &[
     ("extension", FactType::Text),
 ];
 
-pub(super) fn facts(text: &str, roots: &[PathBuf], base: &Path, files: &dyn Files) -> Answer {
+pub(super) fn facts(text: &str, roots: &[PathBuf], base: Option<&Path>, files: &dyn Files) -> Answer {
     let absolute = absolute(text, base)?;
     let location = files.locate(&absolute, roots).map_err(Unfit::Fault)?;
     if let Some(lexical) = without_dots(&absolute)
@@ -70,7 +70,7 @@ pub(super) fn facts(text: &str, roots: &[PathBuf], base: &Path, files: &dyn File
 }
 
 /// Makes a path absolute without resolving anything: links decide what `..` means.
-fn absolute(text: &str, base: &Path) -> Result<String, Unfit> {
+fn absolute(text: &str, base: Option<&Path>) -> Result<String, Unfit> {
     let ambiguous = |expected: &str| Err(unfit(ReasonCode::AmbiguousText, expected));
     let quote = |c| matches!(c, '"' | '\'' | '`');
     if text.is_empty() {
@@ -85,6 +85,9 @@ fn absolute(text: &str, base: &Path) -> Result<String, Unfit> {
     if text.contains('\\') || text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
         return ambiguous("a path with `/` between its components, not a URL");
     }
+    let Some(base) = base.or_else(|| text.starts_with('/').then_some(Path::new("/"))) else {
+        return ambiguous("an absolute path (the contract has no `base` for relative ones)");
+    };
     let joined = base.join(text);
     joined.to_str().map(str::to_owned).ok_or_else(|| unfit(ReasonCode::AmbiguousText, "a path in UTF-8"))
 }

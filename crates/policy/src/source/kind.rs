@@ -38,8 +38,8 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, base: &Path, table: &DeTable<'a>
         "path" => Kind::Path {
             roots: texts(reader, table, "roots")?.iter().map(|(text, _)| absolute(base, text)).collect(),
             base: match table.get("base") {
-                Some(value) => absolute(base, reader.text(value, "base")?),
-                None => absolute(base, "."),
+                Some(value) => Some(absolute(base, reader.text(value, "base")?)),
+                None => None,
             },
         },
         "url" => Kind::Url {

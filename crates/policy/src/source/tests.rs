@@ -32,6 +32,7 @@ required_scopes = ["files:read"]
 kind = "path"
 role = "object"
 roots = ["./sandbox"]
+base = "."
 
 [tool.write_file]
 pin = "{}"
@@ -91,7 +92,10 @@ fn a_bundle_is_loaded_from_files_and_decides() {
     assert_eq!(read.properties.iter().map(String::as_str).collect::<Vec<_>>(), ["head", "path"]);
     assert!(read.schema.as_ref().unwrap().check(&Json::parse(br#"{"path":"x","z":1}"#).unwrap()).is_err());
     let Kind::Path { roots, base } = &read.contract.arguments.values().next().unwrap().kind else { panic!() };
-    assert_eq!((roots.as_slice(), base.as_path()), ([folder.0.path().join("sandbox")].as_slice(), folder.0.path()));
+    assert_eq!(
+        (roots.as_slice(), base.as_deref()),
+        ([folder.0.path().join("sandbox")].as_slice(), Some(folder.0.path()))
+    );
     let write = loaded.bundle.tool(&files, &Operation::Tool(ToolName::parse("write_file").unwrap())).unwrap();
     assert_eq!((write.contract.hold, write.contract.undeclared), (HoldMode::Always, true));
     let method = loaded.bundle.tool(&files, &Operation::Method(Method::ResourcesRead)).unwrap();
