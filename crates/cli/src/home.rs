@@ -240,12 +240,7 @@ pub(crate) fn launch(command: Vec<OsString>, folder: PathBuf) -> Result<Launch> 
     let refmon = std::env::current_exe().context("refmon's own program cannot be found")?;
     let granted =
         BASE_ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), Secret::new(environment(name)?))));
-    Ok(Launch {
-        keeper: vec![refmon.into(), "keep".into()],
-        command,
-        folder,
-        environment: granted.collect(),
-    })
+    Ok(Launch { keeper: vec![refmon.into(), "keep".into()], command, folder, environment: granted.collect() })
 }
 
 /// Resolves a reference to a secret; another value stands for itself.

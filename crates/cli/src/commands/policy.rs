@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use refmon_core::ids::PolicyId;
-use refmon_policy::Loaded;
+use refmon_policy::{Loaded, packs};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,11 +16,20 @@ use crate::home::Home;
 use crate::output::{Answer, Output, table};
 
 pub(crate) fn run(arguments: &Arguments, command: &PolicyCommand, output: Output) -> Result<Answer> {
-    let home = Home::open(arguments)?;
     match command {
-        PolicyCommand::Check => Ok(check(&home.load()?, output)),
-        PolicyCommand::Test { files } => test(&home, files, output),
+        PolicyCommand::Show { pack } => show(pack, output),
+        PolicyCommand::Check => Ok(check(&Home::open(arguments)?.load()?, output)),
+        PolicyCommand::Test { files } => test(&Home::open(arguments)?, files, output),
     }
+}
+
+fn show(name: &str, output: Output) -> Result<Answer> {
+    let Some(pack) = packs::find(name) else {
+        let known: Vec<&str> = packs::ALL.iter().map(|pack| pack.name).collect();
+        return Err(ConfigError::new(format!("there is no such pack; there are: {}", known.join(", "))).into());
+    };
+    output.result(&json!({ "pack": pack.name, "summary": pack.summary, "text": pack.text }), || pack.text.to_owned());
+    Ok(Answer::Yes)
 }
 
 fn check(loaded: &Loaded, output: Output) -> Answer {

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use refmon_core::ids::PolicyId;
 
 use crate::compile::Compiled;
+use crate::packs;
 use crate::problem::Problem;
 use crate::rule::Rule;
 
@@ -96,8 +97,15 @@ pub fn check(compiled: &Compiled, rules: &[Rule]) -> Vec<Finding> {
     grants::check(rules, &mut findings);
     types::check(compiled, rules, &mut findings);
     reach::check(compiled, rules, &mut findings);
+    findings.retain(|finding| !expected_of_a_pack(finding));
     findings.sort_by(|a, b| (&a.file, a.line, a.column, a.rule).cmp(&(&b.file, b.line, b.column, b.rule)));
     findings
+}
+
+/// A pack speaks of all effects, whichever of them the contracts have. That is no mistake of the operator.
+fn expected_of_a_pack(finding: &Finding) -> bool {
+    let unused = matches!(finding.rule, "dead" | "confusable") && finding.severity == Severity::Warning;
+    unused && packs::is_pack_file(&finding.file)
 }
 
 #[cfg(test)]

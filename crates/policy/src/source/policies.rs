@@ -28,7 +28,7 @@ pub(super) fn read_policies(names: &[String], folder: Option<&Path>, problems: &
             problems.push(Problem::whole(Path::new("packs"), format!("`{name}` is not a pack{hint}")));
             continue;
         };
-        written.add(format!("pack:{name}"), &PathBuf::from(format!("pack {name}")), pack.text.to_owned());
+        written.add(format!("pack:{name}"), &packs::file(name), pack.text.to_owned());
     }
     for file in folder.map(|folder| list(folder, problems)).unwrap_or_default() {
         let Some(bytes) = read(&file, problems) else { continue };
