@@ -6,7 +6,7 @@ import { acceptedContent, inputRequired, inputResponse } from "@modelcontextprot
 // The key is no secret: the state only has to be the same in every run, and a changed one has to be noticed.
 const sealOf = (body) => createHmac("sha256", "refmon-fixture").update(body).digest("base64url");
 
-function seal(state) {
+export function seal(state) {
   const body = Buffer.from(JSON.stringify(state)).toString("base64url");
   return `${body}.${sealOf(body)}`;
 }

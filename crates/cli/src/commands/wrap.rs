@@ -2,7 +2,6 @@
 //! protocol's alone.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -104,11 +103,9 @@ impl Observer for Person {
     }
 
     fn quarantined(&self, observed: &Observed) {
-        let mut text = format!("the tool `{}` is quarantined: ", observed.tool);
         let why = if observed.contracted { "its definition has changed" } else { "no contract describes it" };
-        // Writing to a string does not fail.
-        drop(write!(text, "{why}; look at it with `refmon contract diff {}`", self.server));
-        self.notice(&text);
+        let look = format!("look at it with `refmon contract diff {}`", self.server);
+        self.notice(&format!("the tool `{}` is quarantined: {why}; {look}", observed.tool));
     }
 }
 

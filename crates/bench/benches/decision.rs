@@ -1,6 +1,6 @@
-//! Prints the time of one decision from parsed facts, for this engine and for the stock authorizer in the same run.
+//! Prints the time of one decision from parsed facts and from JSON text, beside the stock authorizer in the same run.
 //!
-//! `cargo run --release -p refmon-policy --example decision_bench`
+//! `cargo bench -p refmon-bench --bench decision`
 //!
 //! The stock authorizer gets its request and entities ready-made and only decides; this engine starts from the
 //! question, builds the context and settles demands. Absolute figures depend on the machine; read the ratios.
@@ -20,17 +20,20 @@ use cedar_policy_core::authorizer::Authorizer;
 use cedar_policy_core::entities::{Entities, TCComputation};
 use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::validator::CoreSchema;
-use refmon_core::bundle::Tool;
+use refmon_core::bundle::{Bundle, Listing, Tool};
 use refmon_core::caller::Caller;
 use refmon_core::contract::Contract;
 use refmon_core::decision::Grants;
+use refmon_core::digest::{BundleDigest, Pin};
 use refmon_core::facts::Facts;
-use refmon_core::ids::{AgentId, Scope, TenantId, UserId};
+use refmon_core::ids::{AgentId, Scope, ServerName, TenantId, ToolName, UserId};
 use refmon_core::json::Json;
 use refmon_core::kinds;
-use refmon_core::ports::{Fault, Files, Location, Moment, Policy as _, Question};
+use refmon_core::monitor::{Ask, Situation, judge};
+use refmon_core::ports::{ArgumentSchema, Fault, Files, Location, Moment, Policy as _, Question};
 use refmon_policy::compile::compile;
 use refmon_policy::rule::parse_policies;
+use refmon_policy::schema::Schema;
 use refmon_policy::source::parse_contract;
 use refmon_policy::{Engine, Options};
 
@@ -54,18 +57,21 @@ impl Files for NoFiles {
 
 fn main() {
     println!(
-        "{:>9} {:>9} {:>22} {:>24} {:>8}",
-        "policies", "in scope", "refmon p50/p99 (us)", "stock p50/p99 (us)", "ratio"
+        "{:>9} {:>9} {:>22} {:>22} {:>24} {:>8}",
+        "policies", "in scope", "from facts p50/p99 us", "from text p50/p99 us", "stock p50/p99 us", "ratio"
     );
     let mut medians = Vec::new();
     for policies in [10, 100, 1_000, 10_000] {
         let world = World::new(policies);
         let (ours, evaluated) = world.ours();
+        let text = World::new(policies).from_text();
         let stock = world.stock(if policies > 1_000 { 200 } else { 2_000 });
         println!(
-            "{policies:>9} {evaluated:>9.1} {:>12.1} / {:<7.1} {:>13.1} / {:<8.1} {:>7.0}x",
+            "{policies:>9} {evaluated:>9.1} {:>12.1} / {:<7.1} {:>12.1} / {:<7.1} {:>13.1} / {:<8.1} {:>7.0}x",
             ours.0,
             ours.1,
+            text.0,
+            text.1,
             stock.0,
             stock.1,
             stock.0 / ours.0
@@ -133,6 +139,36 @@ impl World {
         }
         let evaluated = (self.engine.evaluations() - before) as f64 / times.len() as f64;
         (quantiles(times), evaluated)
+    }
+
+    /// The whole judgement: strict gate, JSON Schema, kinds, facts, canonical form, policy.
+    fn from_text(self) -> (f64, f64) {
+        let pin = Pin::from_bytes([1; 32]);
+        let schema = Json::parse(SCHEMA.as_bytes()).unwrap();
+        let names: Vec<String> = self.tools.iter().map(|tool| tool.contract.operation.to_string()).collect();
+        let listing = Listing::new(names.iter().map(|name| (ToolName::parse(name).unwrap(), pin)));
+        let tools = self.tools.into_iter().map(|tool| {
+            let schema: Box<dyn ArgumentSchema> = Box::new(Schema::compile(&schema, true).unwrap());
+            Tool { contract: Contract { pin: Some(pin), ..tool.contract }, schema: Some(schema), ..tool }
+        });
+        let bundle = Bundle::new(BundleDigest::from_bytes([0; 32]), tools, Box::new(self.engine));
+        let server = ServerName::parse("bench").unwrap();
+        let granted = Grants::none();
+        let mut times = Vec::new();
+        for round in 0..20_000usize {
+            let caller = &self.callers[mix(round, 5) % self.callers.len().min(20)];
+            let ask = Ask::Tool(names[mix(round, 6) % names.len().min(50)].clone());
+            let now = Moment { unix_us: 1_795_000_000_000_000 + round as u64 * 100, monotonic_ns: 0 };
+            let situation = Situation { bundle: &bundle, files: &NoFiles, inspectors: &[], granted: &granted, now };
+            let start = Instant::now();
+            let judgement = judge(&situation, caller, &server, &ask, &listing, black_box(ARGUMENTS.as_bytes()), &[]);
+            let time = start.elapsed();
+            assert!(judgement.reason.as_str().starts_with("p"), "judged by policy: {}", judgement.reason);
+            if round >= 5_000 {
+                times.push(time.as_secs_f64() * 1e6);
+            }
+        }
+        quantiles(times)
     }
 
     fn stock(&self, rounds: usize) -> (f64, f64) {

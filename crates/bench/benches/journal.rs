@@ -1,7 +1,7 @@
 //! Measures the journal beside a bare `fdatasync` loop, in one run on one disk.
 //!
 //! ```text
-//! cargo run --release -p refmon-audit --example journal_bench -- [FOLDER]
+//! cargo bench -p refmon-bench --bench journal -- [FOLDER]
 //! ```
 
 use std::fs::OpenOptions;

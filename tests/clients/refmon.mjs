@@ -1,0 +1,32 @@
+// Puts refmon in front of a server: what its user would do with `refmon init`, in a folder of its own.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+/** Makes the folder's configuration; the answer starts the wrapped server. */
+export function prepare(refmon, folder, name, server, rewrite) {
+  for (const made of [".refmon", "refmon.toml", "contracts", "policies"]) rmSync(path.join(folder, made), { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const config = path.join(folder, "refmon.toml");
+  execFileSync(refmon, ["--config", config, "init", "--yes", "--name", name, "--", server.command, ...server.args], { cwd: folder, stdio: "ignore" });
+  if (rewrite) {
+    const contract = path.join(folder, "contracts", `${name}.toml`);
+    writeFileSync(contract, rewrite(readFileSync(contract, "utf8"), name));
+    writeFileSync(path.join(folder, "policies", `${name}.cedar`), "// Everything in the contract only reads, which the pack `baseline` permits.\n");
+  }
+  return { command: refmon, args: ["--config", config, "wrap"], cwd: folder };
+}
+
+const METHODS = [
+  "resources/list", "resources/templates/list", "resources/read", "resources/subscribe", "prompts/list", "prompts/get",
+  "completion/complete", "tasks/get", "tasks/result", "tasks/list", "tasks/cancel", "tasks/update",
+  "sampling/createMessage", "elicitation/create", "roots/list",
+];
+
+/** A contract that permits everything: refmon then has no reason to change a byte. Never do this with a real server. */
+export function permitEverything(contract, name) {
+  const entry = (header, pin) => [header, ...pin, 'effects = ["read"]', `required_scopes = ["${name}:read"]`, ""].join("\n");
+  const tools = [...contract.matchAll(/^(\[tool\.[^\].]+\])\n(pin = .*)$/gm)].map(([, header, pin]) => entry(header, [pin]));
+  const methods = METHODS.map((method) => entry(`[method."${method}"]`, []));
+  return [`server = "${name}"`, "version = 1", "", ...tools, ...methods].join("\n");
+}

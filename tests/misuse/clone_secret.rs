@@ -1,0 +1,8 @@
+// Attack: a secret gets a copy that nobody wipes.
+use refmon_core::secret::Secret;
+
+fn copy(secret: &Secret<String>) -> Secret<String> {
+    secret.clone()
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+// Attack: a permit comes from nowhere.
+use refmon_core::monitor::Authorized;
+
+fn conjure() -> Authorized {
+    Authorized::default()
+}
+
+fn main() {}

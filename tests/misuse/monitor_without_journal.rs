@@ -1,0 +1,17 @@
+// Attack: a monitor runs without evidence.
+use refmon_core::monitor::Ports;
+use refmon_core::ports::{Clock, Commitments, Entropy, Files, Holds};
+use std::sync::Arc;
+
+fn assemble<P: Clock + Entropy + Commitments + Holds + Files + 'static>(port: Arc<P>) -> Ports {
+    Ports {
+        clock: port.clone(),
+        entropy: port.clone(),
+        commitments: port.clone(),
+        holds: port.clone(),
+        files: port,
+        inspectors: Vec::new(),
+    }
+}
+
+fn main() {}
