@@ -20,8 +20,8 @@ export async function play(server, steps, answerTo) {
       const line = pending.subarray(0, end).toString("latin1");
       pending = pending.subarray(end + 1);
       lines.push(line);
-      const request = /"id":("asks [^"]*"|\d+),?/.exec(line);
-      if (request && line.includes('"method":')) child.stdin.write(`${answerTo(line, request[1])}\n`);
+      const { method, id, params } = read(line);
+      if (method !== undefined && id !== undefined) child.stdin.write(`${answerTo(method, id, params)}\n`);
       arrived();
     }
   });
@@ -43,4 +43,12 @@ export async function play(server, steps, answerTo) {
   await ended;
   clearTimeout(timer);
   return { lines, errors };
+}
+
+function read(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return {};
+  }
 }

@@ -35,7 +35,6 @@ impl Page {
     /// Reads the result of `tools/list`; `None` if it is not one.
     #[must_use]
     pub fn read(message: &Message) -> Option<Self> {
-        let body = message.body();
         let list = message.span("tools");
         let bytes = message.bytes.get(list.clone())?;
         let Json::List(items) = Json::parse_with(bytes, Strictness::Data).ok()? else { return None };
@@ -52,7 +51,7 @@ impl Page {
                 text: bytes.get(span).unwrap_or_default().to_vec(),
             })
             .collect();
-        Some(Self { tools, next: body.text("nextCursor").map(std::borrow::Cow::into_owned), list })
+        Some(Self { tools, next: message.text("nextCursor"), list })
     }
 
     /// What the page lists, for comparing with contracts.

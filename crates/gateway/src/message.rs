@@ -55,6 +55,8 @@ pub struct Message {
     pub kind: Kind,
     /// Where `params` or `result` is in the frame; empty if absent.
     pub body: Range<usize>,
+    /// The members of `params` or `result`: keys, and where the values are in the frame.
+    parts: Vec<(String, Range<usize>)>,
 }
 
 /// Keys of the protocol's own objects: the envelope, `params`, `result`.
@@ -113,29 +115,48 @@ impl Message {
         let kind = kind(&members)?;
         let key = if members.find("params").is_some() { "params" } else { "result" };
         let body = members.value(key).map_or(0..0, |value| span(&bytes, value));
+        let mut parts = Vec::new();
         if bytes.get(body.clone()).is_some_and(|body| body.starts_with(b"{")) {
-            exact_keys(&Members::parse(bytes.get(body.clone()).unwrap_or_default(), strictness)?)?;
+            let members = Members::parse(bytes.get(body.clone()).unwrap_or_default(), strictness)?;
+            exact_keys(&members)?;
+            parts.extend(members.all().iter().map(|member| (member.key.to_string(), span(&bytes, member.value))));
         }
-        Ok(Self { kind, body, bytes })
-    }
-
-    /// The members of `params` or `result`; empty if it is absent or not an object.
-    #[must_use]
-    pub fn body(&self) -> Members<'_> {
-        Members::parse(self.bytes.get(self.body.clone()).unwrap_or_default(), Strictness::Lenient).unwrap_or_default()
+        Ok(Self { kind, body, parts, bytes })
     }
 
     /// Where a member of `params` or `result` is in the frame; empty if absent.
     #[must_use]
     pub fn span(&self, key: &str) -> Range<usize> {
-        self.body().value(key).map_or(0..0, |value| span(&self.bytes, value))
+        self.parts.iter().find(|(name, _)| name == key).map_or(0..0, |(_, span)| span.clone())
+    }
+
+    /// A member of `params` or `result`, as it was spelled.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&[u8]> {
+        let (_, span) = self.parts.iter().find(|(name, _)| name == key)?;
+        self.bytes.get(span.clone())
+    }
+
+    /// The text of a member of `params` or `result` that is a string.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<String> {
+        match Json::parse_with(self.value(key)?, Strictness::Data) {
+            Ok(Json::Text(text)) => Some(text.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// The members of a member of `params` or `result` that is an object; none for anything else.
+    #[must_use]
+    pub fn members(&self, key: &str) -> Members<'_> {
+        let members = self.value(key).map(|value| Members::parse(value, Strictness::Data));
+        members.and_then(Result::ok).unwrap_or_default()
     }
 
     /// The protocol version that a request names in its `_meta` (2026-07-28 and later).
     #[must_use]
     pub fn version(&self) -> Option<String> {
-        let body = self.body();
-        let meta = Members::parse(body.value("_meta")?, Strictness::Lenient).ok()?;
+        let meta = self.members("_meta");
         meta.text("io.modelcontextprotocol/protocolVersion").map(std::borrow::Cow::into_owned)
     }
 }

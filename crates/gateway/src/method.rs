@@ -156,9 +156,8 @@ impl Cleared {
 /// Whether a `subscriptions/listen` asks for the changes of resources, which is judged.
 #[must_use]
 pub fn subscribes(message: &Message) -> bool {
-    let body = message.body();
-    let filter = body.value("notifications").and_then(|filter| Members::parse(filter, Strictness::Lenient).ok());
-    filter.is_none_or(|filter| filter.find("resourceSubscriptions").is_some())
+    let filter = message.value("notifications").map(|filter| Members::parse(filter, Strictness::Lenient));
+    !matches!(filter, Some(Ok(filter)) if filter.find("resourceSubscriptions").is_none())
 }
 
 #[cfg(test)]

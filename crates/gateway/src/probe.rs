@@ -101,11 +101,10 @@ impl<W: Write> Peer<W> {
             }));
             self.request("server/discover", json!({}))?
         };
-        let body = answer.body();
-        let capabilities = body.value("capabilities").ok_or(ProbeError::Answer("initialize"))?;
+        let capabilities = answer.value("capabilities").ok_or(ProbeError::Answer("initialize"))?;
         let capabilities =
             Members::parse(capabilities, Strictness::Data).map_err(|_| ProbeError::Answer("initialize"))?;
-        let version = body.text("protocolVersion").map_or_else(|| "2026-07-28".to_owned(), |text| text.into_owned());
+        let version = answer.text("protocolVersion").unwrap_or_else(|| "2026-07-28".to_owned());
         let names: Vec<String> = capabilities.all().iter().map(|member| member.key.to_string()).collect();
         let tools = if names.iter().any(|name| name == "tools") { self.tools()? } else { Vec::new() };
         Ok(Offer { tools, capabilities: names, version })

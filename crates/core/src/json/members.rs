@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::scanner::{Check, Scanner};
+use super::scanner::Shallow;
 use super::{Defect, Json, Malformed, Strictness, scanner};
 
 /// One member of an object.
@@ -34,31 +34,8 @@ impl<'a> Members<'a> {
     /// # Errors
     /// [`Malformed`] if the bytes have no single reading or are not an object ([`Defect::Syntax`] at 0).
     pub fn parse(bytes: &'a [u8], strictness: Strictness) -> Result<Self, Malformed> {
-        scanner::whole::<Check>(bytes, strictness)?;
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| Malformed { defect: Defect::Utf8, offset: error.valid_up_to() })?;
-        let mut scanner = Scanner::new(text, strictness);
-        scanner.space();
-        if scanner.expect(b'{').is_err() {
-            return Err(Malformed { defect: Defect::Syntax, offset: 0 });
-        }
-        let mut members = Vec::new();
-        scanner.space();
-        while scanner.peek() == Some(b'"') {
-            let key = scanner.key()?;
-            scanner.space();
-            scanner.expect(b':')?;
-            scanner.space();
-            let start = scanner.at;
-            scanner.value::<Check>()?;
-            members.push(Member { key, value: bytes.get(start..scanner.at).unwrap_or_default() });
-            scanner.space();
-            if scanner.peek() == Some(b',') {
-                scanner.expect(b',')?;
-                scanner.space();
-            }
-        }
-        Ok(Self(members))
+        let part = scanner::whole::<Shallow>(bytes, strictness)?;
+        part.members.map(Self).ok_or(Malformed { defect: Defect::Syntax, offset: 0 })
     }
 
     /// The member with this exact key.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{Defect, Json, Malformed, Number, Strictness};
+use super::{Defect, Json, Malformed, Member, Number, Strictness};
 use crate::limits;
 
 /// What the scanner makes of the values it meets.
@@ -15,6 +15,10 @@ pub(super) trait Build<'a> {
     fn text(text: Cow<'a, str>) -> Self::Value;
     fn list(items: Vec<Self::Value>) -> Self::Value;
     fn object(members: Vec<(Cow<'a, str>, Self::Value)>) -> Self::Value;
+    /// Learns how the value was spelled.
+    fn spelled(value: Self::Value, _: &'a str) -> Self::Value {
+        value
+    }
 }
 
 /// Builds a [`Json`].
@@ -55,6 +59,42 @@ impl<'a> Build<'a> for Check {
     fn object(_: Vec<(Cow<'a, str>, ())>) {}
 }
 
+/// Builds the members of the outermost object, as they were spelled.
+pub(super) struct Shallow;
+
+/// A value as it was spelled, and the members that it has if it is an object.
+#[derive(Default)]
+pub(super) struct Part<'a> {
+    text: &'a str,
+    pub(super) members: Option<Vec<Member<'a>>>,
+}
+
+impl<'a> Build<'a> for Shallow {
+    type Value = Part<'a>;
+    fn null() -> Part<'a> {
+        Part::default()
+    }
+    fn bool(_: bool) -> Part<'a> {
+        Part::default()
+    }
+    fn number(_: &'a str) -> Part<'a> {
+        Part::default()
+    }
+    fn text(_: Cow<'a, str>) -> Part<'a> {
+        Part::default()
+    }
+    fn list(_: Vec<Part<'a>>) -> Part<'a> {
+        Part::default()
+    }
+    fn object(members: Vec<(Cow<'a, str>, Part<'a>)>) -> Part<'a> {
+        let member = |(key, part): (Cow<'a, str>, Part<'a>)| Member { key, value: part.text.as_bytes() };
+        Part { text: "", members: Some(members.into_iter().map(member).collect()) }
+    }
+    fn spelled(part: Part<'a>, text: &'a str) -> Part<'a> {
+        Part { text, ..part }
+    }
+}
+
 /// Scans bytes that are one value and nothing else.
 pub(super) fn whole<'a, B: Build<'a>>(bytes: &'a [u8], strictness: Strictness) -> Result<B::Value, Malformed> {
     let text =
@@ -67,23 +107,23 @@ pub(super) fn whole<'a, B: Build<'a>>(bytes: &'a [u8], strictness: Strictness) -
 }
 
 /// A position in text that is UTF-8 already.
-pub(super) struct Scanner<'a> {
+struct Scanner<'a> {
     text: &'a str,
-    pub(super) at: usize,
+    at: usize,
     depth: usize,
     strictness: Strictness,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) const fn new(text: &'a str, strictness: Strictness) -> Self {
+    const fn new(text: &'a str, strictness: Strictness) -> Self {
         Self { text, at: 0, depth: 0, strictness }
     }
 
-    pub(super) const fn bad(&self, defect: Defect) -> Malformed {
+    const fn bad(&self, defect: Defect) -> Malformed {
         Malformed { defect, offset: self.at }
     }
 
-    pub(super) fn peek(&self) -> Option<u8> {
+    fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
@@ -95,7 +135,7 @@ impl<'a> Scanner<'a> {
         self.bad(if self.peek().is_none() { Defect::Truncated } else { Defect::Syntax })
     }
 
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.peek() == Some(byte) {
             self.step();
             Ok(())
@@ -104,7 +144,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    pub(super) fn space(&mut self) {
+    fn space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.step();
         }
@@ -115,8 +155,9 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    pub(super) fn value<B: Build<'a>>(&mut self) -> Result<B::Value, Malformed> {
-        match self.peek() {
+    fn value<B: Build<'a>>(&mut self) -> Result<B::Value, Malformed> {
+        let start = self.at;
+        let value = match self.peek() {
             Some(b'{') => self.nested(Self::object::<B>),
             Some(b'[') => self.nested(Self::list::<B>),
             Some(b'"') => self.string().map(B::text),
@@ -125,7 +166,8 @@ impl<'a> Scanner<'a> {
             Some(b'f') => self.word("false", || B::bool(false)),
             Some(b'n') => self.word("null", B::null),
             _ => Err(self.unexpected()),
-        }
+        }?;
+        Ok(B::spelled(value, self.since(start)))
     }
 
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, Malformed>) -> Result<T, Malformed> {
@@ -201,7 +243,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    pub(super) fn key(&mut self) -> Result<Cow<'a, str>, Malformed> {
+    fn key(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let start = self.at;
         let key = self.string()?;
         if key.contains('\0') && self.strictness != Strictness::Lenient {

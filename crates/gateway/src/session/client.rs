@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use refmon_core::bundle::Listing;
 use refmon_core::ids::Method;
-use refmon_core::json::Strictness;
+use refmon_core::json::{Json, Strictness};
 use refmon_core::monitor::{Ask, Proposal, Route, Verdict};
 use refmon_core::ports::Moment;
 use refmon_core::reason::ReasonCode;
@@ -189,14 +189,15 @@ impl Session {
         self.pass_to(self.to_server.as_ref(), Outbound::cleared(cleared))
     }
 
-    /// Records a cancelled call. Whatever the server still answers is dropped; the call may have run.
+    /// Forgets a cancelled request, and records it if it was a call. Whatever the server still answers is dropped; the call may have run.
     fn cancel(&self, message: &Message) {
-        let body = message.body();
-        let Some(id) = body.find("requestId").and_then(|member| member.json(Strictness::Request).ok()) else { return };
+        let Some(id) = message.value("requestId").and_then(|value| Json::parse(value).ok()) else { return };
         let mut state = self.state();
         let canonical = id.canonical();
-        let judged = matches!(state.from_client.get(&canonical), Some(Pending::Judged { .. }));
-        let pending = if judged { state.from_client.remove(&canonical) } else { None };
+        // The handshake cannot be cancelled (MCP specification, cancellation), and refmon's own request is its own.
+        let known = state.from_client.get(&canonical);
+        let cancellable = known.is_some_and(|pending| !matches!(pending, Pending::Handshake | Pending::OwnListing));
+        let pending = if cancellable { state.from_client.remove(&canonical) } else { None };
         drop(state);
         if let Some(Pending::Judged { flight, .. }) = pending {
             drop(self.monitor.finish(flight.cancelled()));
@@ -235,7 +236,7 @@ struct Call {
 /// What a request asks for, as far as its method says.
 fn ask(method: &str, message: &Message) -> Ask {
     if method == "tools/call" {
-        return Ask::Tool(message.body().text("name").map(std::borrow::Cow::into_owned).unwrap_or_default());
+        return Ask::Tool(message.text("name").unwrap_or_default());
     }
     Method::parse(method).map_or(Ask::Unknown, Ask::Method)
 }

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use refmon_core::bundle::Listing;
 use refmon_core::digest::Pin;
 use refmon_core::ids::{Operation, ToolName};
-use refmon_core::json::{Members, Strictness};
 use refmon_core::record::Event;
 
 use super::{Pending, Session};
 use crate::definitions::Page;
-use crate::message::Message;
+use crate::message::{Kind, Message};
 use crate::method::Cleared;
 use crate::upstream::Outbound;
 
@@ -143,8 +142,12 @@ impl Session {
     }
 
     /// Takes note of a page on its way to the client, and cuts out what the caller could not call.
-    pub(super) fn filter_tools(&self, message: &Message, first: bool) -> Vec<u8> {
-        let Some(page) = Page::read(message) else { return message.bytes.clone() };
+    /// `None` if the answer is no list of tools: what cannot be filtered does not pass.
+    pub(super) fn filter_tools(&self, message: &Message, first: bool) -> Option<Vec<u8>> {
+        if matches!(message.kind, Kind::Error(_)) {
+            return Some(message.bytes.clone());
+        }
+        let page = Page::read(message)?;
         let listed: Vec<(ToolName, Pin)> =
             page.tools.iter().filter_map(|tool| Some((tool.name.clone()?, tool.pin))).collect();
         let mut state = self.state();
@@ -158,12 +161,12 @@ impl Session {
         drop(state);
         self.compare();
         let listing = page.listing();
-        page.keep(message, |tool| {
+        Some(page.keep(message, |tool| {
             tool.name.as_ref().is_some_and(|name| {
                 let operation = Operation::Tool(name.clone());
                 self.monitor.shows(&self.route.caller, &self.route.server, &operation, &listing)
             })
-        })
+        }))
     }
 
     /// Reports tools that are not what their contracts were made for, each once.
@@ -193,8 +196,7 @@ impl Session {
 
 /// The protocol's own members of a request's `_meta` (2026-07-28), which every request of that era carries.
 fn protocol_meta(call: &Message) -> Vec<u8> {
-    let body = call.body();
-    let meta = body.value("_meta").and_then(|meta| Members::parse(meta, Strictness::Request).ok()).unwrap_or_default();
+    let meta = call.members("_meta");
     let kept: Vec<Vec<u8>> = meta
         .all()
         .iter()

@@ -173,10 +173,14 @@ impl Session {
                 self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
             }
             Some(Pending::Handshake) => self.handshake(message, id),
-            Some(Pending::ToolList { first }) => {
-                let bytes = self.filter_tools(&message, first);
-                self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(bytes)))
-            }
+            Some(Pending::ToolList { first }) => match self.filter_tools(&message, first) {
+                Some(bytes) => self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(bytes))),
+                None => {
+                    let text = "the tool server's answer is not a list of tools that can be filtered, so it is denied";
+                    self.answer_client(Reply::protocol_error(Some(id), code::INTERNAL, text, None));
+                    Ok(())
+                }
+            },
             Some(Pending::OwnListing) => {
                 self.own_listing_page(&message);
                 Ok(())
@@ -186,7 +190,7 @@ impl Session {
 
     /// Lets a handshake through if the server chose a version whose methods are mediated.
     fn handshake(&self, message: Message, id: &Id) -> io::Result<()> {
-        let version = message.body().text("protocolVersion").map(std::borrow::Cow::into_owned);
+        let version = message.text("protocolVersion");
         let known = |version: &String| VERSIONS.contains(&version.as_str());
         if matches!(message.kind, Kind::Result(_)) && !version.as_ref().is_some_and(known) {
             self.observer.notice("the server chose a protocol version that refmon does not mediate");
@@ -201,8 +205,7 @@ impl Session {
     /// The requests inside an `input_required` answer are requests of the server (MCP 2026-07-28, multi round-trip
     /// requests): each is judged, and one refusal withholds the whole answer.
     fn deny_input(&self, message: &Message, shape: Shape, id: &Id) -> Option<Reply> {
-        let body = message.body();
-        let requests = Members::parse(body.value("inputRequests")?, Strictness::Data).unwrap_or_default();
+        let requests = message.members("inputRequests");
         for request in requests.all() {
             let members = Members::parse(request.value, Strictness::Data).unwrap_or_default();
             let method = members.text("method").and_then(|method| {
@@ -234,11 +237,10 @@ fn status(message: &Message) -> Status {
     if matches!(message.kind, Kind::Error(_)) {
         return Status::ProtocolError;
     }
-    let body = message.body();
-    if body.text("resultType").as_deref() == Some("input_required") {
+    if message.text("resultType").as_deref() == Some("input_required") {
         return Status::InputRequired;
     }
-    match body.value("isError") {
+    match message.value("isError") {
         Some(b"true") => Status::ToolError,
         _ => Status::Ok,
     }
