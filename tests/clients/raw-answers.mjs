@@ -9,7 +9,7 @@ const UNKNOWN = `"x-unknown":{"numbers":${NUMBERS},"strings":${STRINGS},"null":n
 const META = `"_meta":{"vendor.example/key":{"n":1.0},"progressToken2":1e3,${UNKNOWN}}`;
 const TASK = '"taskId":"t1","status":"working","createdAt":"2026-01-01T00:00:00Z","lastUpdatedAt":"2026-01-01T00:00:00Z","ttl":1e3,"pollInterval":1.0';
 
-const tool = (name, more = "") => `{"name":"${name}","inputSchema":{"type":"object","properties":{"n":{"type":"number","maximum":1e3}}}${more}}`;
+const tool = (name, more = "") => `{"name":"${name}","inputSchema":{"type":"object","properties":{"n":{"type":"number","maximum":1e3},"any":{"title":"\\u0041"}}}${more}}`;
 const NAMES = ["raw_spellings", "raw_error", "raw_white_space", "raw_task", "raw_notifications", "raw_asks", "raw_input_required", "raw_slow"];
 const RICH = [
   '"title":"Rich"', `"annotations":{"readOnlyHint":true,"title":"T","x-hint":1.0}`, '"execution":{"taskSupport":"optional","x":1e3}',

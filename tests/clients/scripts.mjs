@@ -117,7 +117,7 @@ const RAW_CALLS = ["rich", "spellings", "error", "white_space", "task", "notific
 function raw(s) {
   s.request("tools/list");
   s.request("tools/list", '"cursor":"two"');
-  for (const name of RAW_CALLS) s.call(`raw_${name}`, '{"n":1.0,"x-unknown":[1e3,-0,0.1000,"\\u0041\\/"]}', ',"x-top":1e3');
+  for (const name of RAW_CALLS) s.call(`raw_${name}`, '{"n":1.0,"any":[1e3,-0,0.1000,"\\u0041\\/"]}', ',"x-top":1e3');
   s.request("resources/list", '"cursor":"\\u0061"');
   s.request("resources/templates/list");
   s.request("resources/read", '"uri":"raw://\\u0061","x":1.0');

@@ -2,7 +2,7 @@
 use refmon_core::monitor::Authorized;
 
 fn copy(permit: &Authorized) -> Authorized {
-    permit.clone()
+    <Authorized as Clone>::clone(permit)
 }
 
 fn main() {}

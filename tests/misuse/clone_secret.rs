@@ -2,7 +2,7 @@
 use refmon_core::secret::Secret;
 
 fn copy(secret: &Secret<String>) -> Secret<String> {
-    secret.clone()
+    <Secret<String> as Clone>::clone(secret)
 }
 
 fn main() {}

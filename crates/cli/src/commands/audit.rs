@@ -1,5 +1,6 @@
 //! `refmon audit`: the evidence, read and verified.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -138,7 +139,7 @@ fn caught_up(home: &Home, output: Output) -> Result<Index> {
 }
 
 fn verify(home: &Home, output: Output) -> Result<Answer> {
-    let report = verify::verify(&home.journal_folder()).context("the journal cannot be read")?;
+    let report = verify::verify(&begun(home)?).context("the journal cannot be read")?;
     let counts = report.counts;
     let findings: Vec<String> = report.findings().map(ToString::to_string).collect();
     let summary = json!({
@@ -167,7 +168,7 @@ fn verify(home: &Home, output: Output) -> Result<Answer> {
 }
 
 fn fsck(home: &Home, output: Output) -> Result<Answer> {
-    let boots = fsck::fsck(&home.journal_folder()).context("the journal cannot be read")?;
+    let boots = fsck::fsck(&begun(home)?).context("the journal cannot be read")?;
     let rows = boots.iter().map(|boot| {
         json!({
             "boot": boot.boot.to_string(), "state": state(boot.state), "segments": boot.segments.len(),
@@ -188,6 +189,15 @@ fn fsck(home: &Home, output: Output) -> Result<Answer> {
         )
     });
     Ok(Answer::Yes)
+}
+
+/// The journal's folder, which the first run makes.
+fn begun(home: &Home) -> Result<PathBuf> {
+    let folder = home.journal_folder();
+    if !folder.is_dir() {
+        bail!("there is no journal in `{}` yet; it begins with the first `refmon wrap`", folder.display());
+    }
+    Ok(folder)
 }
 
 const fn state(state: verify::BootState) -> &'static str {
