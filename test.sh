@@ -15,11 +15,12 @@ need_cargo
 need_node
 need_python
 need_nextest
+# The release profile, so that the quick start's build serves the tests too: Cedar takes minutes to compile.
 say "building refmon"
 cargo build --release --locked --quiet -p refmon
 say "tests in Rust"
-cargo nextest run --locked --workspace
-cargo test --locked --workspace --doc --quiet
+cargo nextest run --release --locked --workspace
+cargo test --release --locked --workspace --doc --quiet
 say "published clients against published servers, through refmon"
 tests/clients/run.sh target/release/refmon
 say "fuzz targets on their seeds and a sample"

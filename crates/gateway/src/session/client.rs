@@ -14,6 +14,7 @@ use refmon_core::record::{Cause, Status};
 use refmon_core::untrusted::Shown;
 use serde_json::json;
 
+use super::listing::Asked;
 use super::{Pending, Session, code, untrusted};
 use crate::frame::Frame;
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
@@ -120,8 +121,8 @@ impl Session {
                 self.judge(Call { ask: Ask::Method(Method::ResourcesSubscribe), message, range, id, shape, arrived })
             }
             Treatment::ToolList => {
-                let first = message.span("cursor").is_empty();
-                self.pass_request(row, message, &id, Pending::ToolList { first })
+                let (first, announced) = (message.span("cursor").is_empty(), self.state().tools.announced);
+                self.pass_request(row, message, &id, Pending::ToolList(Asked { first, announced }))
             }
             Treatment::Handshake => self.pass_request(row, message, &id, Pending::Handshake),
             Treatment::Listen | Treatment::Pass | Treatment::Cancel | Treatment::ToolsChanged => {
@@ -215,7 +216,7 @@ impl Session {
             Some(Pending::Passed) => {
                 self.pass_to(self.to_server.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
             }
-            Some(Pending::Handshake | Pending::ToolList { .. } | Pending::OwnListing) | None => {
+            Some(Pending::Handshake | Pending::ToolList(_) | Pending::OwnListing) | None => {
                 self.observer.notice("the client answered a request that nobody made; the answer was dropped");
                 Ok(())
             }

@@ -21,6 +21,8 @@ use crate::upstream::Outbound;
 const LISTING_WAIT: Duration = Duration::from_secs(30);
 /// Pages of one listing.
 const PAGES_MAX: usize = 64;
+/// Listings for one call, if the server says in the middle of one that its tools changed.
+const LISTINGS_MAX: usize = 4;
 
 /// A definition that is not the one its contract was made for.
 #[derive(Debug)]
@@ -33,6 +35,15 @@ pub struct Observed {
     pub contracted: bool,
 }
 
+/// How the client asked for a list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// Whether it was for the first page.
+    pub(super) first: bool,
+    /// [`Tools::announced`] at that time.
+    pub(super) announced: u64,
+}
+
 /// The server's tools, as last listed.
 #[derive(Default)]
 pub(super) struct Tools {
@@ -40,6 +51,9 @@ pub(super) struct Tools {
     current: Option<Arc<Listing>>,
     own: Option<Own>,
     listings: u64,
+    /// How often the server has said that its tools changed. A listing that was asked for before the last time says
+    /// nothing.
+    pub(super) announced: u64,
 }
 
 /// A listing of refmon's own that is under way.
@@ -53,19 +67,24 @@ struct Own {
 impl Session {
     /// What the server lists now. Empty, so that every call is refused, if that cannot be found out.
     pub(super) fn listing_for(&self, call: &Message) -> Arc<Listing> {
-        if self.state().tools.current.is_none() {
-            self.list_tools(call);
+        for _ in 0..LISTINGS_MAX {
+            if self.state().tools.current.is_some() || !self.list_tools(call) {
+                break;
+            }
         }
         self.state().tools.current.clone().unwrap_or_default()
     }
 
     pub(super) fn tools_changed(&self) {
-        self.state().tools.current = None;
+        let mut state = self.state();
+        state.tools.current = None;
+        state.tools.announced = state.tools.announced.saturating_add(1);
     }
 
-    /// Asks the server for its tools and waits for the answer.
-    fn list_tools(&self, call: &Message) {
+    /// Asks the server for its tools and waits for the answer. `false` if there was none.
+    fn list_tools(&self, call: &Message) -> bool {
         let mut state = self.state();
+        let announced = state.tools.announced;
         state.tools.own = Some(Own { pins: Vec::new(), pages: 0, meta: protocol_meta(call), done: None });
         drop(state);
         self.ask_for_page(None);
@@ -84,7 +103,7 @@ impl Session {
         }
         let finished = state.tools.own.take().filter(|own| own.done == Some(true));
         let listed = finished.is_some();
-        if let Some(own) = finished {
+        if let Some(own) = finished.filter(|_| state.tools.announced == announced) {
             state.tools.current = Some(Arc::new(Listing::new(own.pins)));
         }
         drop(state);
@@ -93,6 +112,7 @@ impl Session {
         } else {
             self.observer.notice("the server did not list its tools, so no tool can be called");
         }
+        listed
     }
 
     fn ask_for_page(&self, cursor: Option<&str>) {
@@ -143,7 +163,7 @@ impl Session {
 
     /// Takes note of a page on its way to the client, and cuts out what the caller could not call.
     /// `None` if the answer is no list of tools: what cannot be filtered does not pass.
-    pub(super) fn filter_tools(&self, message: &Message, first: bool) -> Option<Vec<u8>> {
+    pub(super) fn filter_tools(&self, message: &Message, asked: Asked) -> Option<Vec<u8>> {
         if matches!(message.kind, Kind::Error(_)) {
             return Some(message.bytes.clone());
         }
@@ -151,7 +171,11 @@ impl Session {
         let listed: Vec<(ToolName, Pin)> =
             page.tools.iter().filter_map(|tool| Some((tool.name.clone()?, tool.pin))).collect();
         let mut state = self.state();
-        if first && page.next.is_none() {
+        let stale = asked.announced != state.tools.announced;
+        if stale {
+            // The tools have changed since the client asked; what it gets is filtered, and looked at again.
+            state.tools.current = None;
+        } else if asked.first && page.next.is_none() {
             state.tools.current = Some(Arc::new(Listing::new(listed)));
         } else {
             // A page of a longer list can only show that something changed.

@@ -79,8 +79,8 @@ enum Pending {
     Passed,
     /// The handshake.
     Handshake,
-    /// `tools/list`; whether it asked for the first page.
-    ToolList { first: bool },
+    /// `tools/list`.
+    ToolList(listing::Asked),
     /// refmon's own `tools/list`.
     OwnListing,
 }

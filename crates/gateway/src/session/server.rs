@@ -75,7 +75,7 @@ impl Session {
                 self.answer_client(Reply::protocol_error(Some(&id), code::INTERNAL, &text, None));
             }
             Some(Pending::OwnListing) => self.own_listing_failed(),
-            Some(Pending::Passed | Pending::Handshake | Pending::ToolList { .. }) => {
+            Some(Pending::Passed | Pending::Handshake | Pending::ToolList(_)) => {
                 self.answer_client(Reply::protocol_error(Some(&id), code::INTERNAL, &text, None));
             }
             None => {}
@@ -173,7 +173,7 @@ impl Session {
                 self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
             }
             Some(Pending::Handshake) => self.handshake(message, id),
-            Some(Pending::ToolList { first }) => match self.filter_tools(&message, first) {
+            Some(Pending::ToolList(asked)) => match self.filter_tools(&message, asked) {
                 Some(bytes) => self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(bytes))),
                 None => {
                     let text = "the tool server's answer is not a list of tools that can be filtered, so it is denied";
