@@ -15,8 +15,12 @@ use refmon_core::ports::Moment;
 use refmon_policy::{Sources, load};
 use support::World;
 
-const CALLERS: [(&str, &[&str]); 4] =
-    [("none", &[]), ("read", &["matrix:read"]), ("write", &["matrix:write"]), ("all", &["matrix:read", "matrix:write"])];
+const CALLERS: [(&str, &[&str]); 4] = [
+    ("none", &[]),
+    ("read", &["matrix:read"]),
+    ("write", &["matrix:write"]),
+    ("all", &["matrix:read", "matrix:write"]),
+];
 const PACKS: [(&str, &[&str], bool); 3] =
     [("no policy", &[], false), ("baseline", &["baseline"], false), ("baseline and operator", &["baseline"], true)];
 const APPROVALS: [&[&str]; 2] = [&[], &["operator"]];
@@ -54,7 +58,8 @@ fn decided(bundle: &Bundle, tool: &str, scopes: &[&str], approvals: &[&str]) -> 
 
 #[test]
 fn every_caller_tool_and_pack_decides_as_the_golden_table_says() {
-    let mut table = String::from("# packs | tool | scopes of the caller | without approval | with the operator's approval\n");
+    let mut table =
+        String::from("# packs | tool | scopes of the caller | without approval | with the operator's approval\n");
     for (name, packs, operator) in PACKS {
         let bundle = bundle(packs, operator);
         let tools: Vec<String> = bundle.tools().map(|tool| tool.contract.operation.to_string()).collect();

@@ -139,7 +139,8 @@ fn sql_and_cedar_have_one_home_each() {
         for dependency in dependencies(&manifest) {
             let sql = ["rusqlite", "libsqlite3-sys", "sqlx", "tokio-postgres"].contains(&dependency.as_str());
             assert!(!sql || name == "refmon-store", "only the store may depend on {dependency}, not {name}");
-            let cedar = dependency.starts_with("cedar");
+            // The benchmarks measure the stock engine beside ours, and nobody depends on them.
+            let cedar = dependency.starts_with("cedar") && name != "refmon-bench";
             assert!(!cedar || name == "refmon-policy", "only the policy may depend on {dependency}, not {name}");
         }
     }
@@ -222,7 +223,8 @@ fn no_file_has_words_of_unfinished_work() {
         let number = rest.strip_prefix("(#").and_then(|rest| rest.split_once(')')).map(|(number, _)| number);
         number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    for file in files() {
+    // What the compiler says about misuse is not ours, and may suggest such a word.
+    for file in files().into_iter().filter(|file| !file.ends_with(".stderr")) {
         let Some(text) = text(&file) else { continue };
         for word in words {
             assert!(!text.contains(word), "{file} has `{word}`");

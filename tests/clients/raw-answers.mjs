@@ -75,7 +75,7 @@ export const CALLS = {
   raw_asks: [
     request("ping", "ping", "{}"),
     request("roots", "roots/list", `{${META}}`),
-    request("sampling", "sampling/createMessage", `{"messages":[{"role":"user","content":{"type":"text","text":"\\u0041"}}],"maxTokens":1e3,"temperature":1.0,"tools":[],${UNKNOWN}}`),
+    request("sampling", "sampling/createMessage", `{"messages":[{"role":"user","content":{"type":"text","text":"\\u0041"}}],"maxTokens":1e3,"temperature":1.0,"tools":[],"x-unknown":{"n":1e3}}`),
     request("form", "elicitation/create", `{"mode":"form","message":"m","requestedSchema":{"type":"object","properties":{"n":{"type":"number","minimum":1.0}}},${META}}`),
     request("url", "elicitation/create", '{"mode":"url","message":"m","url":"https://refmon.example/","elicitationId":"e"}'),
     request("get", "tasks/get", '{"taskId":"c1"}'),

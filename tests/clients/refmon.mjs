@@ -14,7 +14,8 @@ export function prepare(refmon, folder, name, server, rewrite) {
     writeFileSync(contract, rewrite(readFileSync(contract, "utf8"), name));
     writeFileSync(path.join(folder, "policies", `${name}.cedar`), "// Everything in the contract only reads, which the pack `baseline` permits.\n");
   }
-  return { command: refmon, args: ["--config", config, "wrap"], cwd: folder };
+  // The configuration is found in the folder: an option of refmon's would be taken by the Inspector for one of its own.
+  return { command: refmon, args: ["wrap"], cwd: folder };
 }
 
 const METHODS = [

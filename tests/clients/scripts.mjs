@@ -11,7 +11,7 @@ function script(meta) {
   let count = 0;
   const params = (members) => `{${[members, meta].filter(Boolean).join(",")}}`;
   const step = (send, until) => void steps.push({ send, until });
-  const answers = (id) => (line) => line.replaceAll(/\s/g, "").includes(`"id":${id}`) && /"(result|error)"/.test(line);
+  const answers = (id) => (line) => line.replaceAll(/\s/g, "").includes(`"id":${id.replaceAll(/\s/g, "")}`) && /"(result|error)"/.test(line);
   const request = (method, members = "", id = String((count += 1))) =>
     step(`{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params(members)}}`, answers(id));
   return {

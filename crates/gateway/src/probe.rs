@@ -88,7 +88,9 @@ struct Peer<W> {
 impl<W: Write> Peer<W> {
     fn offer(&mut self) -> Result<Offer, ProbeError> {
         let client = json!({ "name": "refmon", "version": env!("CARGO_PKG_VERSION") });
-        let hello = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client });
+        // Servers list some tools only to clients that can be asked; what they then ask is answered with an error.
+        let can = json!({ "elicitation": {}, "sampling": {}, "roots": {} });
+        let hello = json!({ "protocolVersion": "2025-11-25", "capabilities": can, "clientInfo": client });
         let first = self.request("initialize", hello)?;
         let answer = if matches!(first.kind, Kind::Result(_)) {
             self.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))?;
@@ -97,7 +99,7 @@ impl<W: Write> Peer<W> {
             self.meta = Some(json!({
                 "io.modelcontextprotocol/protocolVersion": "2026-07-28",
                 "io.modelcontextprotocol/clientInfo": client,
-                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientCapabilities": can,
             }));
             self.request("server/discover", json!({}))?
         };

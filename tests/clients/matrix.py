@@ -1,0 +1,38 @@
+"""The Python client of the matrix: takes one job as JSON, prints what it saw as JSON."""
+
+import asyncio
+import json
+import sys
+
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+
+def plain(result):
+    return result.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+async def ask(client, method, params):
+    match method:
+        case "tools/call":
+            return await client.call_tool(params["name"], params["arguments"])
+        case "prompts/list":
+            return await client.list_prompts()
+        case "prompts/get":
+            return await client.get_prompt(params["name"])
+        case "resources/list":
+            return await client.list_resources()
+        case "resources/read":
+            return await client.read_resource(params["uri"])
+
+
+async def drive(job):
+    parameters = StdioServerParameters(**job["server"])
+    with open("/dev/null", "w") as nowhere:
+        async with Client(stdio_client(parameters, errlog=nowhere), mode=job["mode"]) as client:
+            tools = plain(await client.list_tools())["tools"]
+            results = [plain(await ask(client, *asked)) for asked in job["asks"]]
+            return {"version": client.protocol_version, "tools": tools, "results": results}
+
+
+print(json.dumps(asyncio.run(drive(json.loads(sys.argv[1])))))

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Byte fidelity on the fixtures, then published clients against published servers, with and without refmon between.
+# Argument: refmon's program. Writes docs/compatibility.md. Everything else it makes is in .work.
+set -euo pipefail
+refmon="$(realpath "${1:?usage: tests/clients/run.sh REFMON_BINARY}")"
+cd "$(dirname "$0")/../.."
+. scripts/setup.sh
+
+need_node
+need_python
+say "installing the published clients and servers"
+npm ci --prefix tests/clients --no-fund --no-audit --silent
+venv=.work/clients-venv
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+
+passed=0
+failed=0
+run() {
+  say "$1"
+  shift
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+}
+run "fidelity: every message, byte for byte" \
+  node tests/clients/fidelity.mjs "$refmon" .work/clients/fidelity
+run "matrix: clients and servers" \
+  node tests/clients/matrix.mjs "$refmon" .work/clients/matrix "$venv/bin/python" docs/compatibility.md
+
+printf '\n%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]
