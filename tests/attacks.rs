@@ -1,5 +1,12 @@
 //! Known ways around a guard, each with the public place where it happened to somebody, against a real session with
 //! the real policy engine. Only the streams, the journal and the server are scripted. They stay closed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "what surrounds a test may unwrap as the test does"
+)]
 
 #[path = "attacks/approvals.rs"]
 mod approvals;

@@ -1,5 +1,12 @@
 //! Every caller, tool, choice of packs and supposed approval, through the real loader and the real judgement. The golden
 //! file is compared exactly: a change of any decision shows as a line that a person reads. `REFMON_BLESS=1` rewrites it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "what surrounds a test may unwrap as the test does"
+)]
 
 mod support;
 

@@ -2,6 +2,13 @@
 //! words that must not stand in a file, promises that name their tests, and reference pages that are generated.
 //!
 //! `REFMON_BLESS=1` rewrites the generated pages. The list of the core's dependencies is changed by hand.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "what surrounds a test may unwrap as the test does"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -173,7 +173,7 @@ impl Stage {
     pub(crate) fn list(&self, tools: &[Value]) -> Vec<String> {
         self.asks(r#"{"jsonrpc":"2.0","id":"list","method":"tools/list"}"#);
         assert_eq!(self.server.take().len(), 1);
-        self.answers(&listed(&json!("list"), tools));
+        self.answers(listed(&json!("list"), tools));
         self.client.take()
     }
 

@@ -1,5 +1,12 @@
 //! Ports in memory, and a monitor over them, for the tests across crates. Nothing inside the core is replaced.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::allow_attributes, reason = "each test uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test uses its part"
+)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

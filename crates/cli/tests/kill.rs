@@ -3,6 +3,13 @@
 //! monitor, the next start closes every open attempt as indeterminate, and the journal verifies.
 //!
 //! 20 kills, or 1,000 with `REFMON_LONG=1`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "what surrounds a test may unwrap as the test does"
+)]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
