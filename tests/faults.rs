@@ -1,6 +1,12 @@
 //! Every port fails once at every step of a script that goes through all paths of the monitor. Whatever fails: no
 //! call is dispatched without a durable attempt, no answer of a side effect is released without a durable
 //! completion, no approval is used twice, and nothing panics.
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "tests may unwrap, and a model is one piece"
+)]
 
 mod support;
 

@@ -1,5 +1,11 @@
 //! A second, naive monitor: what should happen, written down once more without types, ports or cleverness. Random
 //! programs run on both; decision, reason, release and the whole sequence of records must agree.
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "tests may unwrap, and a model is one piece"
+)]
 
 mod support;
 

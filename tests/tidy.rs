@@ -178,10 +178,12 @@ fn files_are_small() {
 #[test]
 fn the_whole_core_can_be_read_in_an_afternoon() {
     let core = sources().into_iter().filter(|(file, _)| file.starts_with("crates/core/src/") && !only_tests(file));
-    let lines: usize = core.map(|(file, text)| lines(&file, &text)).sum();
+    // Blank lines and comments do not count: every public item is documented, and that is what makes it readable.
+    let code = |line: &&str| !line.trim_start().is_empty() && !line.trim_start().starts_with("//");
+    let lines: usize = core.map(|(_, text)| without_tests(&text).lines().filter(code).count()).sum();
     assert!(
         (1_000..=CORE_LINES_MAX).contains(&lines),
-        "the core has {lines} lines, at most {CORE_LINES_MAX} are allowed"
+        "the core has {lines} lines of code, at most {CORE_LINES_MAX} are allowed"
     );
 }
 

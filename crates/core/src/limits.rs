@@ -24,6 +24,8 @@ pub const FIXPOINT_PASSES_MAX: usize = 5;
 pub const TOOLS_MAX: usize = 4_096;
 /// Calls under way in one protocol session.
 pub const CALLS_IN_FLIGHT_MAX: usize = 1_024;
+/// Cancelled calls of one protocol session whose late answers are still waited for, so that they reach nobody.
+pub const CALLS_CANCELLED_MAX: usize = 16_384;
 /// Holds that may wait for a decision, per tenant.
 pub const HOLDS_PENDING_MAX: usize = 1_024;
 /// Seconds a hold waits for a decision, and an approval for its use.

@@ -11,6 +11,7 @@
 //! one form that is hashed: RFC 8785, but integers are kept exact.
 
 mod canonical;
+mod keys;
 mod members;
 mod number;
 mod scanner;

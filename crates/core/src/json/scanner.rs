@@ -1,8 +1,8 @@
 //! The scanner behind the gate: one recursive descent, used to build a tree or only to check.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
+use super::keys::Keys;
 use super::{Defect, Json, Malformed, Member, Number, Strictness};
 use crate::limits;
 
@@ -364,44 +364,5 @@ impl<'a> Scanner<'a> {
             self.digits()?;
         }
         Ok(self.since(start))
-    }
-}
-
-/// The keys of one object: compared one by one while there are few, by a set when there are many.
-#[derive(Default)]
-struct Keys {
-    exact: BTreeSet<String>,
-    folded: BTreeSet<String>,
-}
-
-impl Keys {
-    const FEW: usize = 16;
-
-    fn clash<'k>(
-        &mut self,
-        known: impl ExactSizeIterator<Item = &'k str> + Clone,
-        key: &str,
-        strictness: Strictness,
-    ) -> Option<Defect> {
-        if strictness == Strictness::Lenient {
-            return None;
-        }
-        if known.len() <= Self::FEW {
-            if known.clone().any(|other| other == key) {
-                return Some(Defect::DuplicateKey);
-            }
-            let variant =
-                strictness == Strictness::Request && known.clone().any(|other| other.eq_ignore_ascii_case(key));
-            return variant.then_some(Defect::CaseVariantKey);
-        }
-        if self.exact.is_empty() {
-            self.exact.extend(known.clone().map(str::to_owned));
-            self.folded.extend(known.map(str::to_ascii_lowercase));
-        }
-        if !self.exact.insert(key.to_owned()) {
-            return Some(Defect::DuplicateKey);
-        }
-        let fresh = self.folded.insert(key.to_ascii_lowercase());
-        (strictness == Strictness::Request && !fresh).then_some(Defect::CaseVariantKey)
     }
 }

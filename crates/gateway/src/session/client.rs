@@ -14,7 +14,7 @@ use refmon_core::record::{Cause, Status};
 use refmon_core::untrusted::Shown;
 use serde_json::json;
 
-use super::listing::Asked;
+use super::listing::{Asked, OWN_ID};
 use super::{Pending, Session, code, untrusted};
 use crate::frame::Frame;
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
@@ -133,7 +133,9 @@ impl Session {
 
     fn no_room_for(&self, id: &Id) -> Option<ReasonCode> {
         let state = self.state();
-        if state.from_client.contains_key(&id.canonical) {
+        let taken = state.from_client.contains_key(&id.canonical) || state.cancelled.contains(&id.canonical);
+        // refmon's own requests to the server have identifiers that begin like this.
+        if taken || id.canonical.starts_with(OWN_ID) {
             return Some(ReasonCode::DuplicateCall);
         }
         (!self.has_room(&state)).then_some(ReasonCode::TooManyCalls)
@@ -198,7 +200,11 @@ impl Session {
         // The handshake cannot be cancelled (MCP specification, cancellation), and refmon's own request is its own.
         let known = state.from_client.get(&canonical);
         let cancellable = known.is_some_and(|pending| !matches!(pending, Pending::Handshake | Pending::OwnListing));
-        let pending = if cancellable { state.from_client.remove(&canonical) } else { None };
+        if !cancellable {
+            return;
+        }
+        let pending = state.from_client.remove(&canonical);
+        state.cancelled.insert(canonical);
         drop(state);
         if let Some(Pending::Judged { flight, .. }) = pending {
             drop(self.monitor.finish(flight.cancelled()));

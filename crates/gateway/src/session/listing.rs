@@ -21,6 +21,8 @@ use crate::upstream::Outbound;
 const LISTING_WAIT: Duration = Duration::from_secs(30);
 /// Pages of one listing.
 const PAGES_MAX: usize = 64;
+/// How the canonical form of the identifiers of refmon's own requests begins.
+pub(super) const OWN_ID: &str = "\"refmon/";
 /// Listings for one call, if the server says in the middle of one that its tools changed.
 const LISTINGS_MAX: usize = 4;
 
@@ -118,7 +120,7 @@ impl Session {
     fn ask_for_page(&self, cursor: Option<&str>) {
         let mut state = self.state();
         state.tools.listings = state.tools.listings.saturating_add(1);
-        let id = format!("refmon/tools/{}/{}", self.route.trajectory, state.tools.listings);
+        let id = format!("refmon/{}/{}", self.route.trajectory, state.tools.listings);
         let meta = state.tools.own.as_ref().map(|own| own.meta.clone()).unwrap_or_default();
         state.from_client.insert(format!("\"{id}\""), Pending::OwnListing);
         drop(state);

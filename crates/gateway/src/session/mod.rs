@@ -8,7 +8,7 @@ mod client;
 mod listing;
 mod server;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -66,6 +66,9 @@ pub const SUPPORTED: &[Obligation] = &[Obligation::WithholdOutput];
 struct State {
     from_client: HashMap<String, Pending>,
     from_server: HashMap<String, Pending>,
+    /// Requests that the client cancelled. Their identifiers stay taken until the server has answered: otherwise a
+    /// late answer would be taken for that of another request.
+    cancelled: HashSet<String>,
     tools: listing::Tools,
     quarantined: BTreeSet<(ToolName, Pin)>,
     server_gone: bool,
@@ -171,7 +174,8 @@ impl Session {
     }
 
     fn has_room(&self, state: &State) -> bool {
-        state.from_client.len().saturating_add(state.from_server.len()) < limits::CALLS_IN_FLIGHT_MAX
+        let under_way = state.from_client.len().saturating_add(state.from_server.len());
+        under_way < limits::CALLS_IN_FLIGHT_MAX && state.cancelled.len() < limits::CALLS_CANCELLED_MAX
     }
 }
 

@@ -12,6 +12,7 @@ use refmon_core::record::{Cause, Status};
 use refmon_core::untrusted::Shown;
 use serde_json::json;
 
+use super::listing::Asked;
 use super::{Pending, Session, code, untrusted};
 use crate::frame::Frame;
 use crate::message::{Id, Kind, Message, id_of_refused};
@@ -67,7 +68,11 @@ impl Session {
         self.observer
             .notice(&format!("the server wrote something that is not a message ({error}): `{}`", Shown(&shown)));
         let Some(id) = id_of_refused(&bytes) else { return };
-        let pending = self.state().from_client.remove(&id.canonical);
+        let pending = {
+            let mut state = self.state();
+            state.cancelled.remove(&id.canonical);
+            state.from_client.remove(&id.canonical)
+        };
         let text = format!("the tool server's answer was refused: {error}");
         match pending {
             Some(Pending::Judged { flight, .. }) => {
@@ -145,20 +150,33 @@ impl Session {
         if row.treatment == Treatment::ToolsChanged {
             self.tools_changed();
         }
+        let nobody = Id { canonical: String::new(), spelled: Vec::new() };
+        if self.deny_input(&message, Shape::Method, &nobody).is_some() {
+            self.observer.notice(&format!("the server's `{}` asks for what was denied, and was dropped", row.name));
+            return Ok(());
+        }
         let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
         self.pass_to(self.to_client.as_ref(), Outbound::cleared(cleared))
     }
 
     fn server_answer(&self, message: Message, id: &Id) -> io::Result<()> {
-        let pending = self.state().from_client.remove(&id.canonical);
-        match pending {
-            None => {
-                self.observer.notice("the server answered a request that is not open; the answer was dropped");
-                Ok(())
+        let pending = {
+            let mut state = self.state();
+            if state.cancelled.remove(&id.canonical) {
+                return Ok(());
             }
-            Some(Pending::Judged { flight, shape }) => {
+            state.from_client.remove(&id.canonical)
+        };
+        let Some(pending) = pending else {
+            self.observer.notice("the server answered a request that is not open; the answer was dropped");
+            return Ok(());
+        };
+        // A client acts on requests inside any answer, whatever else the answer says of itself.
+        let shape = if let Pending::Judged { shape, .. } = &pending { *shape } else { Shape::Method };
+        let denied = self.deny_input(&message, shape, id);
+        match (pending, denied) {
+            (Pending::Judged { flight, .. }, denied) => {
                 let status = status(&message);
-                let denied = if status == Status::InputRequired { self.deny_input(&message, shape, id) } else { None };
                 let returned = flight.returned(untrusted(message.bytes), status);
                 match denied {
                     Some(reply) => {
@@ -169,23 +187,29 @@ impl Session {
                 }
                 Ok(())
             }
-            Some(Pending::Passed) => {
-                self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
-            }
-            Some(Pending::Handshake) => self.handshake(message, id),
-            Some(Pending::ToolList(asked)) => match self.filter_tools(&message, asked) {
-                Some(bytes) => self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(bytes))),
-                None => {
-                    let text = "the tool server's answer is not a list of tools that can be filtered, so it is denied";
-                    self.answer_client(Reply::protocol_error(Some(id), code::INTERNAL, text, None));
-                    Ok(())
-                }
-            },
-            Some(Pending::OwnListing) => {
+            (Pending::OwnListing, _) => {
                 self.own_listing_page(&message);
                 Ok(())
             }
+            (_, Some(reply)) => {
+                self.answer_client(reply);
+                Ok(())
+            }
+            (Pending::Passed, None) => {
+                self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
+            }
+            (Pending::Handshake, None) => self.handshake(message, id),
+            (Pending::ToolList(asked), None) => self.tool_list(&message, asked, id),
         }
+    }
+
+    fn tool_list(&self, message: &Message, asked: Asked, id: &Id) -> io::Result<()> {
+        if let Some(bytes) = self.filter_tools(message, asked) {
+            return self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(bytes)));
+        }
+        let text = "the tool server's answer is not a list of tools that can be filtered, so it is denied";
+        self.answer_client(Reply::protocol_error(Some(id), code::INTERNAL, text, None));
+        Ok(())
     }
 
     /// Lets a handshake through if the server chose a version whose methods are mediated.
@@ -202,10 +226,12 @@ impl Session {
         self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
     }
 
-    /// The requests inside an `input_required` answer are requests of the server (MCP 2026-07-28, multi round-trip
-    /// requests): each is judged, and one refusal withholds the whole answer.
+    /// The requests inside an answer are requests of the server (MCP 2026-07-28, multi round-trip requests): each is
+    /// judged, and one refusal withholds the whole answer. What has another shape is refused.
     fn deny_input(&self, message: &Message, shape: Shape, id: &Id) -> Option<Reply> {
-        let requests = message.members("inputRequests");
+        let Ok(requests) = Members::parse(message.value("inputRequests")?, Strictness::Data) else {
+            return Some(Reply::denied(shape, id, &self.refuse(Ask::Unknown, ReasonCode::UnknownMethod, Vec::new())));
+        };
         for request in requests.all() {
             let members = Members::parse(request.value, Strictness::Data).unwrap_or_default();
             let method = members.text("method").and_then(|method| {
