@@ -64,7 +64,7 @@ fn main() {
     for policies in [10, 100, 1_000, 10_000] {
         let world = World::new(policies);
         let (ours, evaluated) = world.ours();
-        let text = World::new(policies).from_text();
+        let text = World::new(policies).judged();
         let stock = world.stock(if policies > 1_000 { 200 } else { 2_000 });
         println!(
             "{policies:>9} {evaluated:>9.1} {:>12.1} / {:<7.1} {:>12.1} / {:<7.1} {:>13.1} / {:<8.1} {:>7.0}x",
@@ -142,7 +142,7 @@ impl World {
     }
 
     /// The whole judgement: strict gate, JSON Schema, kinds, facts, canonical form, policy.
-    fn from_text(self) -> (f64, f64) {
+    fn judged(self) -> (f64, f64) {
         let pin = Pin::from_bytes([1; 32]);
         let schema = Json::parse(SCHEMA.as_bytes()).unwrap();
         let names: Vec<String> = self.tools.iter().map(|tool| tool.contract.operation.to_string()).collect();

@@ -108,10 +108,22 @@ impl Home {
 
     /// Loads contracts, definitions and policies.
     pub(crate) fn load(&self) -> Result<Loaded> {
-        refmon_policy::load(&self.sources()).map_err(|error| {
+        let loaded = refmon_policy::load(&self.sources()).map_err(|error| {
             let text = error.to_string();
             anyhow::Error::new(error).context(ConfigError::new(text))
-        })
+        })?;
+        for server in &self.config.servers {
+            let described = loaded.bundle.tools().any(|tool| tool.contract.server.as_str() == server.name);
+            if !described && loaded.bundle.tools().next().is_some() {
+                let (file, contract) = (self.file.display(), server.contract.display());
+                return Err(ConfigError::new(format!(
+                    "{file}: the contract `{contract}` describes nothing of a server `{}`; its `server` must be that name",
+                    server.name
+                ))
+                .into());
+            }
+        }
+        Ok(loaded)
     }
 
     /// The person at this machine.

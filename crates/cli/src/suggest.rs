@@ -158,10 +158,16 @@ pub(crate) fn tool(server: &str, definition: &Definition, roots: &[String]) -> O
     let names: Vec<String> = effects.iter().map(|effect| format!("\"{}\"", effect.as_str())).collect();
     text.push_str(&format!("effects = [{}]\n", names.join(", ")));
     text.push_str(&format!("required_scopes = [\"{server}:{}\"]\n", if reads { "read" } else { "write" }));
+    let arguments = arguments(&name, &json, roots);
+    if reads && roots.is_empty() && arguments.contains("kind = \"path\"") {
+        text.push_str(
+            "hold = \"always\"   # no folder is known for its paths: give them `roots`, then take this line out\n",
+        );
+    }
     if !reads {
         text.push_str("hold = \"always\"   # a person decides on every call; \"policy\" leaves it to the policies\n");
     }
-    text.push_str(&arguments(&name, &json, roots));
+    text.push_str(&arguments);
     Some(Suggestion { name, text, effects, understood })
 }
 
@@ -249,6 +255,11 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
+/// The words of a text, in lower case.
+fn words_of(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_ascii_lowercase)
+}
+
 /// Suggests what the top-level arguments mean, where name and type say so.
 fn arguments(tool: &str, definition: &Json<'_>, roots: &[String]) -> String {
     let properties = definition.member("inputSchema").and_then(|schema| schema.member("properties"));
@@ -279,6 +290,8 @@ fn arguments(tool: &str, definition: &Json<'_>, roots: &[String]) -> String {
 fn meaning(name: &str, kind: &str, schema: &Json<'_>) -> Option<(&'static str, &'static str)> {
     let words = words(name);
     let has = |hints: &[&str]| words.iter().any(|word| hints.contains(&word.as_str()));
+    let described = schema.member("description").and_then(Json::as_text).unwrap_or_default();
+    let sql = words_of(described).any(|word| word == "sql");
     let format = schema.member("format").and_then(Json::as_text).unwrap_or_default();
     match kind {
         "boolean" => Some(("flag", "other")),
@@ -289,7 +302,7 @@ fn meaning(name: &str, kind: &str, schema: &Json<'_>) -> Option<(&'static str, &
         "string" if name == "source" || name == "destination" => Some(("path", "object")),
         "string" if format == "email" || has(&["email"]) => Some(("email", "target")),
         "string" if format == "uri" || has(&["url", "uri", "href"]) => Some(("url", "target")),
-        "string" if has(&["sql"]) => Some(("sql", "query")),
+        "string" if sql || has(&["sql"]) => Some(("sql", "query")),
         "string" if has(&["command", "cmd"]) => Some(("command", "object")),
         "string" if format == "date-time" || format == "date" => Some(("when", "other")),
         "string" if has(&["content", "contents", "text", "body", "message", "html", "markdown"]) => {
@@ -376,6 +389,18 @@ mod tests {
                 .contains(Effect::Destructive)
         );
         assert!(!suggest(r#"{"name":"delete_file","annotations":{"readOnlyHint":true}}"#).effects.only_reads());
+    }
+
+    #[test]
+    fn a_path_without_a_known_folder_is_held_and_sql_is_known_by_its_description() {
+        let json = r#"{"name":"read_stuff","inputSchema":{"properties":{"path":{"type":"string"}}}}"#;
+        let parsed = Json::parse_with(json.as_bytes(), Strictness::Data).unwrap();
+        let name = refmon_core::ids::ToolName::parse("read_stuff").ok();
+        let definition = Definition { name, pin: pin(&parsed), text: json.as_bytes().to_vec() };
+        assert!(tool("s", &definition, &[]).unwrap().text.contains("hold = \"always\""));
+        assert!(!tool("s", &definition, &["\"./d\"".to_owned()]).unwrap().text.contains("hold"));
+        let text = suggest(r#"{"name":"read_query","inputSchema":{"properties":{"query":{"type":"string","description":"SELECT SQL query to execute"}}}}"#).text;
+        assert!(text.contains("kind = \"sql\""), "{text}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a person sees: help, errors, results and exit codes of the real program.
 
+#![allow(clippy::allow_attributes, clippy::unwrap_used, clippy::panic, reason = "tests may unwrap")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

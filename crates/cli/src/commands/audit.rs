@@ -158,7 +158,7 @@ fn verify(home: &Home, output: Output) -> Result<Answer> {
         ];
         let counted = table(&["what", "number"], rows.map(|(what, number)| vec![what.to_owned(), number.to_string()]));
         let verdict = if report.is_intact() {
-            "intact, as far as a journal can show by itself: that its end was not cut off needs a copy kept elsewhere"
+            "intact, as far as a journal can show by itself; that nothing was cut off its end, and no whole run taken out, needs a copy kept elsewhere"
         } else {
             "NOT INTACT"
         };

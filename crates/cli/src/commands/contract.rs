@@ -50,7 +50,14 @@ pub(crate) fn run(arguments: &Arguments, command: &ContractCommand, output: Outp
         output.say("nothing was changed");
         return Ok(Answer::No);
     }
+    let before = [path.clone(), definitions_path(&path)].map(|file| (fs::read_to_string(&file).ok(), file));
     write(&path, name, &offer.tools, &changes)?;
+    if let Err(error) = home.load() {
+        for (text, file) in before {
+            suggest::replace(&file, &text.unwrap_or_default())?;
+        }
+        return Err(error.context("nothing was changed, because the policies would not fit any more; mend them first"));
+    }
     output.say(&format!(
         "`{}` and its definitions are updated; read the new entries, then `refmon policy check`",
         path.display()
@@ -153,13 +160,11 @@ pub(crate) fn pretty(json: &Json<'_>) -> String {
     out
 }
 
-/// Writes the definitions and their pins, raises the version, and suggests entries for tools that are new. A tool
-/// that is gone keeps its entry as a comment would: it is taken out.
+/// Writes the definitions and their pins, suggests entries for tools that are new, and takes out those that are gone.
+/// The version stays, for policies name it; that the definitions are others is in the pins and the bundle's digest.
 fn write(contract: &Path, server: &str, tools: &[Definition], changes: &[Change]) -> Result<()> {
     let text = fs::read_to_string(contract).with_context(|| format!("`{}`", contract.display()))?;
     let mut document: DocumentMut = text.parse().with_context(|| format!("`{}`", contract.display()))?;
-    let version = document.get("version").and_then(toml_edit::Item::as_integer).unwrap_or(0);
-    document["version"] = toml_edit::value(version + 1);
     let mut added = String::new();
     for change in changes {
         match change {

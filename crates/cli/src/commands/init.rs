@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments, options: &InitOptions, output: Output) 
         .into());
     }
     let shown: Vec<String> = options.server.iter().map(|word| format!("{word:?}")).collect();
-    output.say(&format!("this starts the server to ask for its tools: {}", shown.join(" ")));
+    output.say(&format!("this starts the server to ask for its tools (`--yes` does not ask): {}", shown.join(" ")));
     if !options.yes && !confirm("start it? [y/N] ")? {
         output.say("nothing was started or written");
         return Ok(Answer::No);
@@ -187,7 +187,8 @@ fn summary(home: &Home, name: &str, options: &InitOptions, suggestions: &[Sugges
             Operation::Method(_) => true,
         };
         let note = if understood { "" } else { "not understood: look at it" };
-        rows.push((tool.contract.operation.to_string(), outcome(tool), effects.join(", "), note));
+        let outcome = if understood { outcome(tool) } else { "deny" };
+        rows.push((tool.contract.operation.to_string(), outcome, effects.join(", "), note));
     }
     let value: Vec<Value> = rows
         .iter()

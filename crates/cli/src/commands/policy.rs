@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use refmon_core::ids::PolicyId;
+use refmon_core::reason::ReasonCode;
 use refmon_policy::{Loaded, packs};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -73,12 +74,32 @@ struct Cases {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Case {
     name: String,
     expect: Expected,
     reason: Option<String>,
-    #[serde(flatten)]
-    call: Call,
+    server: String,
+    tool: Option<String>,
+    method: Option<String>,
+    #[serde(default)]
+    arguments: Value,
+    #[serde(default)]
+    approvals: Vec<String>,
+    scopes: Option<Vec<String>>,
+}
+
+impl Case {
+    fn call(&self) -> Call {
+        Call {
+            server: self.server.clone(),
+            tool: self.tool.clone(),
+            method: self.method.clone(),
+            arguments: self.arguments.clone(),
+            approvals: self.approvals.clone(),
+            scopes: self.scopes.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -105,7 +126,7 @@ fn test(home: &Home, files: &[PathBuf], output: Output) -> Result<Answer> {
     let (mut rows, mut used, mut failed) = (Vec::new(), BTreeSet::new(), 0usize);
     for file in &files {
         for case in read(file)?.cases {
-            let checked = check::judge_call(home, &loaded, &case.call)?.judgement;
+            let checked = check::judge_call(home, &loaded, &case.call())?.judgement;
             let (decision, reason) = (checked.decision.as_str(), checked.reason.as_str());
             let passed =
                 decision == case.expect.as_str() && case.reason.as_deref().is_none_or(|wanted| wanted == reason);
@@ -161,5 +182,15 @@ fn tables(home: &Home) -> Result<Vec<PathBuf>> {
 fn read(file: &Path) -> Result<Cases> {
     let wrong = |what: String| ConfigError::new(format!("{}: {what}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    Ok(toml::from_str(&text).map_err(|error| wrong(error.to_string()))?)
+    let cases: Cases = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    for case in &cases.cases {
+        if case.reason.as_deref().is_some_and(|reason| ReasonCode::parse(reason).is_none()) {
+            return Err(wrong(format!(
+                "case `{}`: its `reason` is not a reason code; see docs/reference/reason-codes.md",
+                case.name
+            ))
+            .into());
+        }
+    }
+    Ok(cases)
 }

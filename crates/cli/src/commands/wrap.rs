@@ -2,7 +2,7 @@
 //! protocol's alone.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -114,9 +114,15 @@ impl Observer for Person {
 fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, observer: &Arc<dyn Observer>) {
     let (home, monitor, observer) = (Arc::clone(home), Arc::downgrade(monitor), Arc::clone(observer));
     let mut seen = signature(&home);
+    let mut configured = modified(&home.file);
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(RELOAD);
+            let changed = modified(&home.file);
+            if changed != configured {
+                observer.notice("refmon.toml has changed; identity, scopes and servers are taken up at the next start");
+                configured = changed;
+            }
             let now = signature(&home);
             if now == seen {
                 continue;
@@ -144,6 +150,10 @@ fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, observer: &Arc<dyn Observer>
             }
         }
     });
+}
+
+fn modified(file: &Path) -> Option<SystemTime> {
+    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
 }
 
 /// Names, sizes and times of all files that make a bundle.
