@@ -98,7 +98,7 @@ pub(crate) enum PolicyCommand {
         /// The pack's name, such as baseline
         pack: String,
     },
-    /// Run tables of cases: TOML files with [[case]] entries
+    /// Run tables of cases from TOML files
     Test {
         /// The files [default: *.test.toml in the policy folder]
         files: Vec<PathBuf>,

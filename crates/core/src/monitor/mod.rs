@@ -1,7 +1,7 @@
 //! The monitor: the one choke point.
 //!
 //! [`Monitor::submit`] takes a [`Proposal`] and answers with a [`Verdict`]; it cannot fail, only deny. The order
-//! within it is the promise: judge ([`judge`]), then record durably, then mint. [`Monitor::finish`] takes what
+//! within it is the promise: judge ([`judge()`]), then record durably, then mint. [`Monitor::finish`] takes what
 //! came back, records it, and only then lets go of it. [`Authorized`], [`Held`], [`Denied`] and [`Released`] are
 //! made in this file and nowhere else.
 //!
