@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/setup.sh
 need_cargo
 need_fuzz
+mkdir -p .work
 
 seconds=${FUZZ_SECONDS:-5}
 targets="json_gate message kinds record segment"
