@@ -236,6 +236,9 @@ pub trait ArgumentSchema: Send + Sync {
     fn check(&self, arguments: &Json<'_>) -> Result<(), Mismatch>;
 }
 
+/// How [`Mismatch::expected`] begins if a property is not declared. The monitor has a reason code of its own for it.
+pub const UNDECLARED: &str = "no undeclared property";
+
 /// Where arguments do not fit their schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use refmon_core::json::{Json, Members, Strictness};
+use refmon_core::json::{Members, Strictness};
 use refmon_core::limits;
 use serde_json::{Value, json};
 
@@ -156,10 +156,4 @@ impl<W: Write> Peer<W> {
         }
         Err(ProbeError::Silent(method))
     }
-}
-
-/// The members of a definition that a suggestion is made from.
-#[must_use]
-pub fn definition_json(definition: &Definition) -> Option<Json<'_>> {
-    Json::parse_with(&definition.text, Strictness::Data).ok()
 }

@@ -10,7 +10,7 @@ use crate::ids::{ApprovalKind, HoldId, Method, Operation, PolicyId, ServerName, 
 use crate::json::Json;
 use crate::kinds::{self, Obstacle, Refusal};
 use crate::limits;
-use crate::ports::{Approval, Fault, Files, Inspector, Moment, Question};
+use crate::ports::{Approval, Fault, Files, Inspector, Moment, Question, UNDECLARED};
 use crate::reason::ReasonCode;
 use crate::record::Asked;
 
@@ -167,7 +167,7 @@ pub fn judge(
         members.iter().map(|(key, _)| key.to_string()).filter(|key| tool.properties.contains(key)).collect();
     judgement.canonical = Some(json.canonical());
     if let Some(mismatch) = tool.schema.as_ref().and_then(|schema| schema.check(&json).err()) {
-        let undeclared = mismatch.expected.starts_with("no undeclared property");
+        let undeclared = mismatch.expected.starts_with(UNDECLARED);
         let reason = if undeclared { ReasonCode::UndeclaredProperty } else { ReasonCode::SchemaMismatch };
         return judgement.expecting(Refusal { reason, pointer: mismatch.pointer, expected: mismatch.expected });
     }

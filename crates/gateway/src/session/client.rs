@@ -144,7 +144,7 @@ impl Session {
     fn pass_request(&self, row: &Row, message: Message, id: &Id, pending: Pending) -> io::Result<()> {
         let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
         self.state().from_client.insert(id.canonical.clone(), pending);
-        self.pass_to(self.to_server.as_ref(), Outbound::cleared(cleared))
+        self.to_server.send(Outbound::cleared(cleared))
     }
 
     /// Asks the monitor, and does what it says.
@@ -189,7 +189,7 @@ impl Session {
             self.cancel(&message);
         }
         let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
-        self.pass_to(self.to_server.as_ref(), Outbound::cleared(cleared))
+        self.to_server.send(Outbound::cleared(cleared))
     }
 
     /// Forgets a cancelled request, and records it if it was a call. Whatever the server still answers is dropped; the call may have run.
@@ -219,9 +219,7 @@ impl Session {
                 self.finish(flight.returned(untrusted(message.bytes), status), shape, id, self.to_server.as_ref());
                 Ok(())
             }
-            Some(Pending::Passed) => {
-                self.pass_to(self.to_server.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
-            }
+            Some(Pending::Passed) => self.to_server.send(Outbound::cleared(Cleared::answer(message.bytes))),
             Some(Pending::Handshake | Pending::ToolList(_) | Pending::OwnListing) | None => {
                 self.observer.notice("the client answered a request that nobody made; the answer was dropped");
                 Ok(())

@@ -10,7 +10,6 @@ mod server;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use refmon_core::bundle::Listing;
@@ -151,10 +150,6 @@ impl Session {
     /// A reply that cannot be delivered has no one left to read it; the reader of that side sees its end.
     fn answer_client(&self, reply: Reply) {
         drop(self.to_client.send(Outbound::reply(reply)));
-    }
-
-    fn pass_to(&self, side: &dyn Upstream, message: Outbound) -> io::Result<()> {
-        side.send(message)
     }
 
     /// Denies what the door itself refuses, and records it.

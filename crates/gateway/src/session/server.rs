@@ -99,7 +99,7 @@ impl Session {
             (Some(_), Some(row)) => {
                 let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
                 self.state().from_server.insert(id.canonical, Pending::Passed);
-                self.pass_to(self.to_client.as_ref(), Outbound::cleared(cleared))
+                self.to_client.send(Outbound::cleared(cleared))
             }
             _ => {
                 let reason = if full { ReasonCode::TooManyCalls } else { ReasonCode::UnknownMethod };
@@ -156,7 +156,7 @@ impl Session {
             return Ok(());
         }
         let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
-        self.pass_to(self.to_client.as_ref(), Outbound::cleared(cleared))
+        self.to_client.send(Outbound::cleared(cleared))
     }
 
     fn server_answer(&self, message: Message, id: &Id) -> io::Result<()> {
@@ -195,9 +195,7 @@ impl Session {
                 self.answer_client(reply);
                 Ok(())
             }
-            (Pending::Passed, None) => {
-                self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
-            }
+            (Pending::Passed, None) => self.to_client.send(Outbound::cleared(Cleared::answer(message.bytes))),
             (Pending::Handshake, None) => self.handshake(message, id),
             (Pending::ToolList(asked), None) => self.tool_list(&message, asked, id),
         }
@@ -205,7 +203,7 @@ impl Session {
 
     fn tool_list(&self, message: &Message, asked: Asked, id: &Id) -> io::Result<()> {
         if let Some(bytes) = self.filter_tools(message, asked) {
-            return self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(bytes)));
+            return self.to_client.send(Outbound::cleared(Cleared::answer(bytes)));
         }
         let text = "the tool server's answer is not a list of tools that can be filtered, so it is denied";
         self.answer_client(Reply::protocol_error(Some(id), code::INTERNAL, text, None));
@@ -223,7 +221,7 @@ impl Session {
             self.answer_client(Reply::protocol_error(Some(id), code::UNSUPPORTED_VERSION, text, Some(data)));
             return Ok(());
         }
-        self.pass_to(self.to_client.as_ref(), Outbound::cleared(Cleared::answer(message.bytes)))
+        self.to_client.send(Outbound::cleared(Cleared::answer(message.bytes)))
     }
 
     /// The requests inside an answer are requests of the server (MCP 2026-07-28, multi round-trip requests): each is

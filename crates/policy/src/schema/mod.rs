@@ -26,8 +26,7 @@ use refmon_core::limits;
 use refmon_core::ports::{ArgumentSchema, Mismatch};
 use serde_json::{Map, Number, Value};
 
-/// How the text of [`Mismatch::expected`] begins when a property is not declared.
-pub const UNDECLARED: &str = "no undeclared property";
+pub use refmon_core::ports::UNDECLARED;
 
 /// Bytes that a compiled pattern may take.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
