@@ -35,13 +35,10 @@ impl Held {
         Ok(Self { file, path, identity })
     }
 
-    /// Fails if the file at the path is another one, or the open one has lost its name or gained one.
+    /// Fails if the file at the path is another one, or the open one has lost its name or gained one. While it is
+    /// open no other file can have its inode, so looking at the path alone is enough.
     fn check(&self, disk: &dyn Disk) -> Result<(), JournalError> {
-        let open = self.file.identity().map_err(|error| file_error("examine", &self.path, error))?;
         let replaced = || JournalError::Replaced { path: self.path.clone() };
-        if open != self.identity {
-            return Err(replaced());
-        }
         match disk.identify(&self.path) {
             Ok(there) if there == self.identity => Ok(()),
             Ok(_) => Err(replaced()),

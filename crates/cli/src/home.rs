@@ -157,10 +157,9 @@ impl Home {
         Ok(Journal::open(&self.journal_folder(), &journal::Options::new(clock))?)
     }
 
-    /// The monitor with everything behind it.
-    pub(crate) fn monitor(&self) -> Result<Assembled> {
+    /// The monitor with everything behind it, around a bundle.
+    pub(crate) fn monitor(&self, loaded: Loaded) -> Result<Assembled> {
         let system = Arc::new(System::guarding(self.guarded()));
-        let loaded = self.load()?;
         let clock: Arc<dyn Clock> = Arc::<System>::clone(&system);
         let (journal, opened) = self.open_journal(Arc::clone(&clock))?;
         let journal = Arc::new(Evidence(RwLock::new(Some(journal))));

@@ -8,7 +8,7 @@ use refmon_core::ports::Clock;
 use refmon_core::record::Cause;
 use refmon_core::untrusted::Shown;
 
-use crate::child::{Launch, Server};
+use crate::child::Server;
 use crate::frame::{self, Frame};
 use crate::session::{Observer, Session};
 use crate::upstream::Lines;
@@ -25,18 +25,17 @@ pub enum Ended {
     ByServer(Option<i32>),
 }
 
-/// Runs a session until one side ends.
+/// Runs a session with a server until one side ends.
 ///
 /// # Errors
-/// An error of the operating system while the server is started or waited for.
+/// An error of the operating system while the server is waited for.
 pub fn run(
     monitor: &Arc<Monitor>,
     clock: &Arc<dyn Clock>,
     route: Route,
-    launch: &Launch,
+    mut server: Server,
     observer: &Arc<dyn Observer>,
 ) -> io::Result<Ended> {
-    let mut server = Server::start(launch)?;
     let (input, output, errors) = server.streams()?;
     let to_server = Arc::new(Closing::new(input));
     let session = Arc::new(Session::new(

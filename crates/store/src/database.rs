@@ -17,9 +17,14 @@ pub(crate) fn open(path: &Path, migrations: &[&str]) -> Result<Connection, Store
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;")
         .map_err(failed)?;
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
-    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    let version = |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    // A database that is up to date is opened without writing to it.
+    if version(&connection).map_err(failed)? == known {
+        return Ok(connection);
+    }
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+    let found: i64 = version(&transaction).map_err(failed)?;
     if found > known {
         return Err(StoreError::Later { path: shown, found });
     }

@@ -10,6 +10,7 @@ use anyhow::Result;
 use refmon_core::ids::TrajectoryId;
 use refmon_core::monitor::{Monitor, Route};
 use refmon_core::record::{Door, Event};
+use refmon_gateway::child::Server as Child;
 use refmon_gateway::session::{Observed, Observer, SUPPORTED};
 use refmon_gateway::stdio::{self, Ended};
 
@@ -26,7 +27,10 @@ pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer
     let server = choose(&home, options)?;
     let name = home.server_name(server)?;
     let launch = home.launch(server, &options.server)?;
-    let parts = home.monitor()?;
+    let loaded = home.load()?;
+    // The server starts up while the monitor does; it gets no message before there is a monitor to send one.
+    let child = Child::start(&launch)?;
+    let parts = home.monitor(loaded)?;
     let observer: Arc<dyn Observer> = Arc::new(Person { server: server.name.clone() });
     tell_opened(&parts.opened, observer.as_ref());
     if parts.warnings > 0 {
@@ -42,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer
         supported: SUPPORTED,
     };
     reload(&home, &parts.monitor, &observer);
-    let ended = stdio::run(&parts.monitor, &parts.clock, route, &launch, &observer)?;
+    let ended = stdio::run(&parts.monitor, &parts.clock, route, child, &observer)?;
     parts.monitor.note(Event::Stopped)?;
     parts.journal.close()?;
     Ok(match ended {

@@ -202,6 +202,9 @@ pub fn scan(bytes: &[u8], strictness: Strictness) -> Result<(), Malformed> {
 /// ASCII that fold to ASCII letters (U+017F long s, U+212A Kelvin sign).
 #[must_use]
 pub fn same_ignoring_case(left: &str, right: &str) -> bool {
+    if left.is_ascii() && right.is_ascii() {
+        return left.eq_ignore_ascii_case(right);
+    }
     let fold = |character: char| match character {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',

@@ -238,22 +238,23 @@ fn decimal(times_10_000: i64) -> Result<Value, Misfit> {
     call(functions()?.decimal, &[Value::from(text)])
 }
 
-/// The last moment that was asked for: calls arrive many per millisecond, and the constructor parses text.
+/// The last second that was asked for: the constructor parses text, which takes longer than a whole evaluation.
 #[derive(Debug, Default)]
 pub(crate) struct Moments(Mutex<Option<(u64, Value)>>);
 
 impl Moments {
-    /// A point in time as a value, to the millisecond.
+    /// A point in time as a value, rounded down to the second. A comparison with a whole second comes out as it
+    /// would for the exact moment.
     pub(crate) fn value(&self, moment: Moment) -> Result<Value, Misfit> {
-        let milliseconds = moment.unix_us / 1_000;
+        let second = moment.unix_us / 1_000_000;
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, value)) = last.as_ref().filter(|(at, _)| *at == milliseconds) {
+        if let Some((_, value)) = last.as_ref().filter(|(at, _)| *at == second) {
             return Ok(value.clone());
         }
         let functions = functions()?;
-        let since = call(functions.duration, &[Value::from(format!("{milliseconds}ms"))])?;
+        let since = call(functions.duration, &[Value::from(format!("{second}s"))])?;
         let value = call(functions.offset, &[functions.epoch.clone(), since])?;
-        *last = Some((milliseconds, value.clone()));
+        *last = Some((second, value.clone()));
         Ok(value)
     }
 }

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use refmon_core::bundle::{Bundle, Tool, pin};
 use refmon_core::caller::Caller;
@@ -96,15 +97,25 @@ pub fn load_with(sources: &Sources, options: Options) -> Result<Loaded, LoadErro
         .map_err(|error| LoadError::new(vec![Problem::whole(&sources.base, error.to_string())]))?;
     let mut problems = Vec::new();
     let texts: Vec<Texts> = sources.contracts.iter().filter_map(|path| Texts::read(path, &mut problems)).collect();
-    let mut servers: Vec<Server<'_>> = Vec::new();
-    for text in &texts {
-        match text.server(&base) {
-            Ok(server) => servers.push(server),
-            Err(found) => problems.extend(found),
+    // Schemas and policies each take milliseconds to parse and know nothing of each other.
+    let (servers, written) = thread::scope(|scope| {
+        let policies = scope.spawn(|| {
+            let mut problems = Vec::new();
+            (policies::read_policies(&sources.packs, sources.policy_dir.as_deref(), &mut problems), problems)
+        });
+        let mut servers: Vec<Server<'_>> = Vec::new();
+        for text in &texts {
+            match text.server(&base) {
+                Ok(server) => servers.push(server),
+                Err(found) => problems.extend(found),
+            }
         }
-    }
-    refuse_twice(&servers, &mut problems);
-    let written = policies::read_policies(&sources.packs, sources.policy_dir.as_deref(), &mut problems);
+        refuse_twice(&servers, &mut problems);
+        (servers, policies.join())
+    });
+    let (written, found) =
+        written.map_err(|_| LoadError::new(vec![Problem::whole(&base, "reading the policies failed")]))?;
+    problems.extend(found);
     if !problems.is_empty() {
         return Err(LoadError::new(problems));
     }
