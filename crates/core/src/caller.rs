@@ -5,8 +5,12 @@ use crate::ids::{AgentId, Scope, TenantId, UserId};
 /// How a caller was authenticated. Every record says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IdentityKind {
-    /// The person who started this process, over its own standard input: nothing else can reach it.
+    /// The person at this machine: over this process's own standard input, or over loopback.
     Local,
+    /// An API key that the operator issued.
+    ApiKey,
+    /// An access token of an OpenID provider (RFC 9068).
+    Token,
 }
 
 impl IdentityKind {
@@ -15,6 +19,8 @@ impl IdentityKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::ApiKey => "api-key",
+            Self::Token => "token",
         }
     }
 }
@@ -33,15 +39,27 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller behind this process's own standard input.
+    /// The caller behind this process's own standard input or a loopback address.
     ///
     /// A door that others can reach must not use it: the operating system's login is the credential here.
     #[must_use]
     pub fn local(tenant: TenantId, user: UserId, agent: AgentId, scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Self::authenticated(IdentityKind::Local, tenant, user, agent, scopes)
+    }
+
+    /// The caller that a credential names, by whoever has verified that credential. The kind says how.
+    #[must_use]
+    pub fn authenticated(
+        kind: IdentityKind,
+        tenant: TenantId,
+        user: UserId,
+        agent: AgentId,
+        scopes: impl IntoIterator<Item = Scope>,
+    ) -> Self {
         let mut scopes: Vec<Scope> = scopes.into_iter().collect();
         scopes.sort();
         scopes.dedup();
-        Self { kind: IdentityKind::Local, tenant, user, agent, scopes: scopes.into() }
+        Self { kind, tenant, user, agent, scopes: scopes.into() }
     }
 
     /// How the caller was authenticated.

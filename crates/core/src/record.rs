@@ -44,6 +44,8 @@ pub enum Record {
 pub enum Door {
     /// MCP over standard input and output.
     McpStdio,
+    /// MCP over HTTP.
+    McpHttp,
     /// The Rust library, called in process.
     Library,
 }
@@ -54,6 +56,7 @@ impl Door {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::McpStdio => "mcp-stdio",
+            Self::McpHttp => "mcp-http",
             Self::Library => "library",
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use refmon_audit::BootId;
 use refmon_audit::record::{Envelope, decode, encode};
+use refmon_core::caller::IdentityKind;
 use refmon_core::decision::{Decision, Obligation};
 use refmon_core::digest::{BundleDigest, Pin};
 use refmon_core::ids::{
@@ -117,11 +118,21 @@ fn others(out: &mut Vec<(String, Record)>) {
     }
 }
 
+/// What came with the HTTP door, behind the others so that none of those changes its place.
+fn over_http(out: &mut Vec<(String, Record)>) {
+    for identity in [IdentityKind::ApiKey, IdentityKind::Token] {
+        let name = format!("attempt over http by {}", identity.as_str());
+        let change = |attempt: &mut Attempt| (attempt.identity, attempt.door) = (identity, Door::McpHttp);
+        out.push((name, attempt(change)));
+    }
+}
+
 fn all() -> Vec<(String, Envelope)> {
     let mut records = Vec::new();
     attempts(&mut records);
     ends(&mut records);
     others(&mut records);
+    over_http(&mut records);
     let boot = BootId::new(0x0123_4567_89ab, [0xcd; 10]);
     let envelopes = records.into_iter().zip(1..);
     envelopes.map(|((name, record), counter)| (name, Envelope { boot, counter, record })).collect()

@@ -80,7 +80,7 @@ fn decided() -> impl Strategy<Value = (Decision, ReasonCode, Vec<PolicyId>, Vec<
 fn attempt() -> impl Strategy<Value = Record> {
     let who = (any::<[u8; 16]>(), moment(), tenant(), any::<[u8; 16]>(), id(), any::<[u8; 16]>(), server());
     let sizes = (commitment(), uint(), vec("\\PC{0,30}", 0..5), uint(), option::of(any::<[u8; 16]>()));
-    let door = proptest::sample::select(vec![Door::McpStdio, Door::Library]);
+    let door = proptest::sample::select(vec![Door::McpStdio, Door::McpHttp, Door::Library]);
     (who, door, asked(), decided(), any::<[u8; 32]>(), sizes).prop_map(|(who, door, asked, decided, bundle, sizes)| {
         let (call, at, tenant, subject, agent, trajectory, server) = who;
         let (decision, reason, policies, approvals, obligations) = decided;
