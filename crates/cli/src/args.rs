@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Init(InitOptions),
     /// Run one MCP server over standard input and output behind the monitor
     Wrap(WrapOptions),
+    /// Run all servers of the configuration behind one HTTP endpoint
+    Serve,
     /// Judge one call from a file, without recording or making it
     Check {
         /// A JSON file: {"server": "…", "tool": "…", "arguments": {…}, "approvals": […]}; `-` reads standard input

@@ -1,6 +1,7 @@
 //! `refmon.toml`: one file, few keys, unknown ones refused with the nearest known one.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -35,6 +36,24 @@ pub(crate) struct Config {
     pub(crate) servers: Vec<Server>,
     #[serde(default)]
     pub(crate) policy: PolicyFolder,
+    #[serde(default)]
+    pub(crate) listen: Listen,
+}
+
+/// Where `refmon serve` listens.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Listen {
+    /// The address, with its port.
+    pub(crate) http: SocketAddr,
+    /// Names, each `host` or `host:port`, under which clients reach this gateway besides its loopback address.
+    pub(crate) hosts: Vec<String>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { http: SocketAddr::from(([127, 0, 0, 1], 8700)), hosts: Vec::new() }
+    }
 }
 
 #[derive(Debug, Deserialize)]

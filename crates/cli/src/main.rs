@@ -8,6 +8,7 @@ mod config;
 mod home;
 mod output;
 mod suggest;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Keep { monitor, command } => commands::wrap::keep(*monitor, command),
         Command::Init(options) => commands::init::run(&arguments, options, output),
         Command::Wrap(options) => commands::wrap::run(&arguments, options),
+        Command::Serve => commands::serve::run(&arguments, output),
         Command::Check { call } => commands::check::run(&arguments, call, output),
         Command::Explain { record } => commands::explain::run(&arguments, record, output),
         Command::Policy { command } => commands::policy::run(&arguments, command, output),

@@ -76,26 +76,12 @@ impl Page {
         if !scope.is_empty() {
             edits.push((scope, b"\"private\"".to_vec()));
         }
-        splice(&message.bytes, edits)
+        message.with(edits)
     }
-}
-
-/// Replaces spans of a text.
-fn splice(bytes: &[u8], mut edits: Vec<(Range<usize>, Vec<u8>)>) -> Vec<u8> {
-    edits.sort_by_key(|(span, _)| span.start);
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    for (span, text) in edits {
-        out.extend_from_slice(bytes.get(at..span.start).unwrap_or_default());
-        out.extend_from_slice(&text);
-        at = span.end;
-    }
-    out.extend_from_slice(bytes.get(at..).unwrap_or_default());
-    out
 }
 
 /// The spans of the elements of an array that has been through the gate.
-fn elements(array: &[u8]) -> Vec<Range<usize>> {
+pub(crate) fn elements(array: &[u8]) -> Vec<Range<usize>> {
     let (mut spans, mut depth, mut start, mut text, mut escaped) = (Vec::new(), 0usize, 1usize, false, false);
     for (at, &byte) in array.iter().enumerate() {
         if text {

@@ -11,6 +11,9 @@
 pub mod child;
 pub mod definitions;
 pub mod frame;
+pub mod http;
+pub mod hub;
+pub mod link;
 pub mod message;
 pub mod method;
 pub mod probe;

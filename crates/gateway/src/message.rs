@@ -55,6 +55,8 @@ pub struct Message {
     pub kind: Kind,
     /// Where `params` or `result` is in the frame; empty if absent.
     pub body: Range<usize>,
+    /// Where the identifier is in the frame; empty if absent.
+    pub id: Range<usize>,
     /// The members of `params` or `result`: keys, and where the values are in the frame.
     parts: Vec<(String, Range<usize>)>,
 }
@@ -121,7 +123,29 @@ impl Message {
             exact_keys(&members)?;
             parts.extend(members.all().iter().map(|member| (member.key.to_string(), span(&bytes, member.value))));
         }
-        Ok(Self { kind, body, parts, bytes })
+        let id = members.value("id").map_or(0..0, |value| span(&bytes, value));
+        Ok(Self { kind, body, id, parts, bytes })
+    }
+
+    /// Where a part of the frame's bytes is in the frame.
+    #[must_use]
+    pub fn within(&self, part: &[u8]) -> Range<usize> {
+        span(&self.bytes, part)
+    }
+
+    /// The frame with spans of it replaced. Spans must not overlap.
+    #[must_use]
+    pub fn with(&self, mut edits: Vec<(Range<usize>, Vec<u8>)>) -> Vec<u8> {
+        edits.sort_by_key(|(span, _)| span.start);
+        let mut out = Vec::with_capacity(self.bytes.len().saturating_add(64));
+        let mut at = 0;
+        for (span, text) in edits {
+            out.extend_from_slice(self.bytes.get(at..span.start).unwrap_or_default());
+            out.extend_from_slice(&text);
+            at = span.end;
+        }
+        out.extend_from_slice(self.bytes.get(at..).unwrap_or_default());
+        out
     }
 
     /// Where a member of `params` or `result` is in the frame; empty if absent.

@@ -34,6 +34,11 @@ impl Outbound {
         Self(released.into_message().into_open())
     }
 
+    /// The bytes, for a way out that is not a stream of lines.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
     /// An answer of refmon's own.
     pub(crate) fn reply(reply: Reply) -> Self {
         Self(reply.into_bytes())

@@ -8,4 +8,5 @@ pub(crate) mod explain;
 pub(crate) mod holds;
 pub(crate) mod init;
 pub(crate) mod policy;
+pub(crate) mod serve;
 pub(crate) mod wrap;

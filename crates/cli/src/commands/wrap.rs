@@ -2,25 +2,21 @@
 //! protocol's alone.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use refmon_core::ids::TrajectoryId;
-use refmon_core::monitor::{Monitor, Route};
+use refmon_core::monitor::Route;
 use refmon_core::record::{Door, Event};
 use refmon_gateway::child::Server as Child;
-use refmon_gateway::session::{Observed, Observer, SUPPORTED};
+use refmon_gateway::session::{Observer, SUPPORTED};
 use refmon_gateway::stdio::{self, Ended};
 
 use crate::args::{Arguments, WrapOptions};
 use crate::config::{ConfigError, Server};
 use crate::home::Home;
-use crate::output::{Answer, Output};
-
-/// How often changed files are looked for.
-const RELOAD: Duration = Duration::from_secs(1);
+use crate::output::Answer;
+use crate::watch::{Person, reload, tell_opened};
 
 pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer> {
     let home = Arc::new(Home::open(arguments)?);
@@ -31,7 +27,7 @@ pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer
     // The server starts up while the monitor does; it gets no message before there is a monitor to send one.
     let child = Child::start(&launch)?;
     let parts = home.monitor(loaded)?;
-    let observer: Arc<dyn Observer> = Arc::new(Person { server: server.name.clone() });
+    let observer: Arc<dyn Observer> = Arc::new(Person::about(&server.name));
     tell_opened(&parts.opened, observer.as_ref());
     if parts.warnings > 0 {
         observer.notice(&format!("{} warnings about policies; see `refmon policy check`", parts.warnings));
@@ -83,103 +79,4 @@ fn choose<'h>(home: &'h Home, options: &WrapOptions) -> Result<&'h Server> {
         };
         ConfigError::new(text).into()
     })
-}
-
-fn tell_opened(opened: &refmon_audit::journal::Opened, observer: &dyn Observer) {
-    for recovered in &opened.recovered {
-        let open = recovered.open;
-        observer
-            .notice(&format!("an earlier run ended without closing its journal; {open} calls are now indeterminate"));
-    }
-    for damaged in &opened.damaged {
-        observer.notice(&format!("the journal of {} is damaged; run `refmon audit verify`", damaged.boot));
-    }
-}
-
-/// Tells the person at the terminal, on standard error.
-struct Person {
-    server: String,
-}
-
-impl Observer for Person {
-    fn notice(&self, text: &str) {
-        Output::new(false).say(&format!("refmon[{}]: {text}", self.server));
-    }
-
-    fn quarantined(&self, observed: &Observed) {
-        let why = if observed.contracted { "its definition has changed" } else { "no contract describes it" };
-        let look = format!("look at it with `refmon contract diff {}`", self.server);
-        self.notice(&format!("the tool `{}` is quarantined: {why}; {look}", observed.tool));
-    }
-}
-
-/// Watches the files that make a bundle and puts a changed one in force. A broken one changes nothing, and that is
-/// said.
-fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, observer: &Arc<dyn Observer>) {
-    let (home, monitor, observer) = (Arc::clone(home), Arc::downgrade(monitor), Arc::clone(observer));
-    let mut seen = signature(&home);
-    let mut configured = modified(&home.file);
-    std::thread::spawn(move || {
-        loop {
-            std::thread::sleep(RELOAD);
-            let changed = modified(&home.file);
-            if changed != configured {
-                observer.notice("refmon.toml has changed; identity, scopes and servers are taken up at the next start");
-                configured = changed;
-            }
-            let now = signature(&home);
-            if now == seen {
-                continue;
-            }
-            seen = now;
-            let Some(monitor) = monitor.upgrade() else { return };
-            let outcome = match home.load() {
-                Ok(loaded) if loaded.bundle.digest() == monitor.bundle().digest() => continue,
-                Ok(loaded) => monitor
-                    .activate(loaded.bundle)
-                    .map_err(anyhow::Error::from)
-                    .map(|()| "new contracts and policies are in force".to_owned()),
-                Err(error) => {
-                    let refused = monitor.note(Event::Refused(monitor.bundle().digest()));
-                    let told =
-                        format!("the changed contracts and policies are BROKEN; the old ones stay in force:\n{error}");
-                    refused.map_err(anyhow::Error::from).map(|()| told)
-                }
-            };
-            match outcome {
-                Ok(text) => observer.notice(&text),
-                Err(error) => {
-                    observer.notice(&format!("a change of contracts and policies could not be recorded: {error:#}"))
-                }
-            }
-        }
-    });
-}
-
-fn modified(file: &Path) -> Option<SystemTime> {
-    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
-}
-
-/// Names, sizes and times of all files that make a bundle.
-fn signature(home: &Home) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
-    let sources = home.sources();
-    let mut files: Vec<PathBuf> =
-        sources.contracts.iter().map(|contract| refmon_policy::source::definitions_path(contract)).collect();
-    files.extend(sources.contracts);
-    if let Some(entries) = sources.policy_dir.and_then(|dir| std::fs::read_dir(dir).ok()) {
-        files.extend(
-            entries
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| path.extension().is_some_and(|end| end == "cedar")),
-        );
-    }
-    files.sort();
-    files
-        .into_iter()
-        .map(|file| {
-            let metadata = std::fs::metadata(&file).ok();
-            let size = metadata.as_ref().map_or(0, std::fs::Metadata::len);
-            (file, size, metadata.and_then(|metadata| metadata.modified().ok()))
-        })
-        .collect()
 }

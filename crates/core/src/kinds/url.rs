@@ -96,6 +96,15 @@ pub(super) fn registered(name: &str) -> String {
     psl::domain_str(name).unwrap_or_default().to_owned()
 }
 
+/// Whether an address is globally reachable unicast, with no private address inside it.
+#[must_use]
+pub fn is_public_address(address: std::net::IpAddr) -> bool {
+    match address {
+        std::net::IpAddr::V4(address) => !private_v4(address),
+        std::net::IpAddr::V6(address) => !private_v6(address),
+    }
+}
+
 fn private_name(name: &str) -> bool {
     !name.contains('.')
         || LOCAL_NAMES.iter().any(|local| below(name, local))

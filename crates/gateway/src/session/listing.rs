@@ -3,7 +3,7 @@
 //! A call is judged against what the server lists *now*. If that is not known, or the server said that it has
 //! changed, refmon asks by itself before the call is judged, and the call waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use refmon_core::bundle::Listing;
@@ -69,6 +69,10 @@ struct Own {
 impl Session {
     /// What the server lists now. Empty, so that every call is refused, if that cannot be found out.
     pub(super) fn listing_for(&self, call: &Message) -> Arc<Listing> {
+        if let Some(current) = self.state().tools.current.clone() {
+            return current;
+        }
+        let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..LISTINGS_MAX {
             if self.state().tools.current.is_some() || !self.list_tools(call) {
                 break;

@@ -1,6 +1,6 @@
 //! A session: one client, one server, every message between them mediated.
 //!
-//! Two threads drive it, one per direction ([`Session::from_client`], [`Session::from_server`]); each handles its
+//! Threads drive it from both directions ([`Session::from_client`], [`Session::from_server`]); a thread handles its
 //! messages in order. The monitor is asked outside of the session's lock. A message the table lets pass goes on
 //! as it came; a judged one goes on only with a permit; everything else is answered by refmon.
 
@@ -56,6 +56,8 @@ pub struct Session {
     observer: Arc<dyn Observer>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Held by the one caller that asks the server for its tools; the others wait for the answer.
+    asking: Mutex<()>,
 }
 
 /// Obligations that a session can carry out.
@@ -98,8 +100,31 @@ impl Session {
         to_server: Box<dyn Upstream>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let (state, changed) = (Mutex::default(), Condvar::new());
-        Self { monitor, clock, route, to_client, to_server, observer, state, changed }
+        let (state, changed, asking) = (Mutex::default(), Condvar::new(), Mutex::default());
+        Self { monitor, clock, route, to_client, to_server, observer, state, changed, asking }
+    }
+
+    /// Ends one request whose answer will not come, because the way to the server failed: the client is told, and
+    /// what was permitted is recorded as indeterminate. Anything else is left alone.
+    pub fn lost(&self, id: &Id) {
+        let pending = {
+            let mut state = self.state();
+            state.cancelled.remove(&id.canonical);
+            state.from_client.remove(&id.canonical)
+        };
+        match pending {
+            Some(Pending::OwnListing) => self.own_listing_failed(),
+            Some(pending) => self.unanswered(id, pending),
+            None => {}
+        }
+    }
+
+    fn unanswered(&self, id: &Id, pending: Pending) {
+        let text = "the tool server ended before it answered; the call may or may not have run";
+        self.answer_client(Reply::protocol_error(Some(id), code::INTERNAL, text, None));
+        if let Pending::Judged { flight, .. } = pending {
+            self.abandon(flight, Cause::ServerGone);
+        }
     }
 
     /// Ends the session: every call under way is recorded as indeterminate.
@@ -128,11 +153,7 @@ impl Session {
         for (canonical, pending) in pending {
             let id = Id { spelled: canonical.clone().into_bytes(), canonical };
             if !matches!(pending, Pending::OwnListing) {
-                let text = "the tool server ended before it answered; the call may or may not have run";
-                self.answer_client(Reply::protocol_error(Some(&id), code::INTERNAL, text, None));
-            }
-            if let Pending::Judged { flight, .. } = pending {
-                self.abandon(flight, Cause::ServerGone);
+                self.unanswered(&id, pending);
             }
         }
     }

@@ -1,0 +1,170 @@
+//! `refmon serve`: every server of the configuration behind one endpoint.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use refmon_core::bundle::Tool;
+use refmon_core::caller::Caller;
+use refmon_core::contract::{Effect, HoldMode};
+use refmon_core::ports::Entropy;
+use refmon_core::record::Event;
+use refmon_gateway::http::{Authenticate, Authenticated, Doors, Known, Listener, Unauthenticated};
+use refmon_gateway::hub::{Hub, Parts};
+use refmon_gateway::link::{Reach, Spec};
+use refmon_gateway::session::Observer;
+use refmon_gateway::system::System;
+use refmon_policy::Loaded;
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio::sync::watch;
+
+use crate::args::Arguments;
+use crate::config::ConfigError;
+use crate::home::{Assembled, Home};
+use crate::output::{Answer, Output};
+use crate::watch::{Person, reload, tell_opened};
+
+/// Threads that may wait for the journal at the same time.
+const WAITING_MAX: usize = 512;
+
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
+    let home = Arc::new(Home::open(arguments)?);
+    if home.config.servers.is_empty() {
+        return Err(ConfigError::new(format!(
+            "{} has no [[server]]; `refmon init -- CMD…` adds one",
+            home.file.display()
+        ))
+        .into());
+    }
+    let address = home.config.listen.http;
+    if !address.ip().is_loopback() {
+        return Err(ConfigError::new(format!(
+            "[listen] http = \"{address}\" can be reached by others, and `local` identity is for this machine alone; listen at 127.0.0.1"
+        ))
+        .into());
+    }
+    let caller = Arc::new(home.caller()?);
+    let specs = specs(&home)?;
+    let loaded = home.load()?;
+    let told = summary(&home, &loaded, &caller);
+    let parts = home.monitor(loaded)?;
+    let observer: Arc<dyn Observer> = Arc::new(Person::about("serve"));
+    tell_opened(&parts.opened, observer.as_ref());
+    reload(&home, &parts.monitor, &observer);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(WAITING_MAX)
+        .thread_name("refmon-serve")
+        .build()
+        .context("the runtime does not start")?;
+    let served = runtime.block_on(serve(&home, &parts, specs, caller, observer, |bound| {
+        output.event(&json!({ "listening": format!("http://{bound}/mcp") }), || {
+            format!("refmon serves MCP at http://{bound}/mcp\n{told}")
+        });
+    }));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(3));
+    served?;
+    parts.monitor.note(Event::Stopped)?;
+    parts.journal.close()?;
+    Ok(Answer::Yes)
+}
+
+async fn serve(
+    home: &Home,
+    parts: &Assembled,
+    specs: Vec<Spec>,
+    caller: Arc<Caller>,
+    observer: Arc<dyn Observer>,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<()> {
+    let address = home.config.listen.http;
+    let listener = Listener::open(address)
+        .await
+        .with_context(|| format!("cannot listen at {address}; choose another `[listen] http` or end who has it"))?;
+    let bound = listener.address()?;
+    let entropy: Arc<dyn Entropy> = Arc::new(System::new());
+    let hub = Hub::new(
+        Parts {
+            monitor: Arc::clone(&parts.monitor),
+            clock: Arc::clone(&parts.clock),
+            entropy,
+            observer,
+            runtime: tokio::runtime::Handle::current(),
+        },
+        specs,
+    );
+    let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{}", bound.port()));
+    let known = Known::new(own.into_iter().chain(home.config.listen.hosts.iter().cloned()));
+    let (sender, stop) = watch::channel(false);
+    let mut signals = Signals::new([SIGTERM, SIGINT]).context("signals cannot be watched")?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            sender.send_replace(true);
+            // A second signal does not wait for anybody.
+            if signals.forever().next().is_some() {
+                std::process::exit(130);
+            }
+        }
+    });
+    ready(bound);
+    let doors = Doors { hub: Arc::new(hub), known, authenticate: Arc::new(Local(caller)) };
+    listener.serve(doors, stop).await;
+    Ok(())
+}
+
+/// What is started for each server of the configuration.
+fn specs(home: &Home) -> Result<Vec<Spec>> {
+    home.config
+        .servers
+        .iter()
+        .map(|server| Ok(Spec { name: home.server_name(server)?, reach: Reach::Command(home.launch(server, &[])?) }))
+        .collect()
+}
+
+/// Who may call, and what becomes of each server's tools as far as the tool alone says.
+fn summary(home: &Home, loaded: &Loaded, caller: &Caller) -> String {
+    let mut lines = vec![format!("  callers   this machine only, as {} (tenant {})", caller.user(), caller.tenant())];
+    for server in &home.config.servers {
+        lines.push(format!("  {:<9} {}", server.name, forecast(loaded, &server.name, caller)));
+    }
+    lines.join("\n")
+}
+
+/// How many tools of a server would be permitted, held and denied, as far as the tool alone says.
+fn forecast(loaded: &Loaded, server: &str, caller: &Caller) -> String {
+    let approval = |tool: &Tool| {
+        let effects = [Effect::Destructive, Effect::Execute, Effect::Admin];
+        tool.contract.hold == HoldMode::Always || effects.iter().any(|effect| tool.contract.effects.contains(*effect))
+    };
+    let (mut permitted, mut held, mut denied) = (0, 0, 0);
+    for tool in loaded.bundle.tools().filter(|tool| tool.contract.server.as_str() == server) {
+        let scopes = tool.contract.required_scopes.iter().all(|scope| caller.holds(scope));
+        match scopes && loaded.bundle.policy().conceivable(caller, tool) {
+            false => denied += 1,
+            true if approval(tool) => held += 1,
+            true => permitted += 1,
+        }
+    }
+    format!(
+        "{permitted} tools permitted, {held} held for a person, {denied} denied; what no contract describes is denied"
+    )
+}
+
+/// The one person at this machine. Whoever sends a credential means another identity, and is refused.
+struct Local(Arc<Caller>);
+
+impl Authenticate for Local {
+    fn authenticate<'a>(&'a self, headers: &'a HeaderMap, loopback: bool) -> Authenticated<'a> {
+        let known = loopback && !headers.contains_key(AUTHORIZATION);
+        let challenge = "Bearer realm=\"refmon\"".to_owned();
+        Box::pin(std::future::ready(if known { Ok(Arc::clone(&self.0)) } else { Err(Unauthenticated { challenge }) }))
+    }
+
+    fn metadata(&self) -> Option<String> {
+        None
+    }
+}

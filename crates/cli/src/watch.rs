@@ -1,0 +1,120 @@
+//! What `wrap` and `serve` tell the person at the terminal, and how they notice changed files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use refmon_core::monitor::Monitor;
+use refmon_core::record::Event;
+use refmon_gateway::session::{Observed, Observer};
+
+use crate::home::Home;
+use crate::output::Output;
+
+/// How often changed files are looked for.
+const RELOAD: Duration = Duration::from_secs(1);
+
+pub(crate) fn tell_opened(opened: &refmon_audit::journal::Opened, observer: &dyn Observer) {
+    for recovered in &opened.recovered {
+        let open = recovered.open;
+        observer
+            .notice(&format!("an earlier run ended without closing its journal; {open} calls are now indeterminate"));
+    }
+    for damaged in &opened.damaged {
+        observer.notice(&format!("the journal of {} is damaged; run `refmon audit verify`", damaged.boot));
+    }
+}
+
+/// Tells the person at the terminal, on standard error.
+pub(crate) struct Person {
+    server: String,
+}
+
+impl Person {
+    pub(crate) fn about(server: &str) -> Self {
+        Self { server: server.to_owned() }
+    }
+}
+
+impl Observer for Person {
+    fn notice(&self, text: &str) {
+        Output::new(false).say(&format!("refmon[{}]: {text}", self.server));
+    }
+
+    fn quarantined(&self, observed: &Observed) {
+        let why = if observed.contracted { "its definition has changed" } else { "no contract describes it" };
+        let look = format!("look at it with `refmon contract diff {}`", self.server);
+        self.notice(&format!("the tool `{}` is quarantined: {why}; {look}", observed.tool));
+    }
+}
+
+/// Watches the files that make a bundle and puts a changed one in force. A broken one changes nothing, and that is
+/// said.
+pub(crate) fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, observer: &Arc<dyn Observer>) {
+    let (home, monitor, observer) = (Arc::clone(home), Arc::downgrade(monitor), Arc::clone(observer));
+    let mut seen = signature(&home);
+    let mut configured = modified(&home.file);
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(RELOAD);
+            let changed = modified(&home.file);
+            if changed != configured {
+                observer.notice("refmon.toml has changed; identity, scopes and servers are taken up at the next start");
+                configured = changed;
+            }
+            let now = signature(&home);
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            let Some(monitor) = monitor.upgrade() else { return };
+            let outcome = match home.load() {
+                Ok(loaded) if loaded.bundle.digest() == monitor.bundle().digest() => continue,
+                Ok(loaded) => monitor
+                    .activate(loaded.bundle)
+                    .map_err(anyhow::Error::from)
+                    .map(|()| "new contracts and policies are in force".to_owned()),
+                Err(error) => {
+                    let refused = monitor.note(Event::Refused(monitor.bundle().digest()));
+                    let told =
+                        format!("the changed contracts and policies are BROKEN; the old ones stay in force:\n{error}");
+                    refused.map_err(anyhow::Error::from).map(|()| told)
+                }
+            };
+            match outcome {
+                Ok(text) => observer.notice(&text),
+                Err(error) => {
+                    observer.notice(&format!("a change of contracts and policies could not be recorded: {error:#}"))
+                }
+            }
+        }
+    });
+}
+
+fn modified(file: &Path) -> Option<SystemTime> {
+    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// Names, sizes and times of all files that make a bundle.
+fn signature(home: &Home) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let sources = home.sources();
+    let mut files: Vec<PathBuf> =
+        sources.contracts.iter().map(|contract| refmon_policy::source::definitions_path(contract)).collect();
+    files.extend(sources.contracts);
+    if let Some(entries) = sources.policy_dir.and_then(|dir| std::fs::read_dir(dir).ok()) {
+        files.extend(
+            entries
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|path| path.extension().is_some_and(|end| end == "cedar")),
+        );
+    }
+    files.sort();
+    files
+        .into_iter()
+        .map(|file| {
+            let metadata = std::fs::metadata(&file).ok();
+            let size = metadata.as_ref().map_or(0, std::fs::Metadata::len);
+            (file, size, metadata.and_then(|metadata| metadata.modified().ok()))
+        })
+        .collect()
+}

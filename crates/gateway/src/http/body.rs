@@ -1,0 +1,135 @@
+//! Bodies: requests read whole and bounded, answers as JSON or as a stream of events.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use refmon_core::limits;
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::hub::Out;
+
+/// How long a client may take to send a body.
+const BODY: Duration = Duration::from_secs(30);
+/// How often a quiet stream says that it is alive.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// Why a body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyError {
+    TooLarge,
+    TooSlow,
+    Broken,
+}
+
+/// Reads a body of at most one frame, in bounded time.
+pub(super) async fn read(body: Incoming) -> Result<Vec<u8>, BodyError> {
+    if body.size_hint().lower() > limits::FRAME_BYTES_MAX as u64 {
+        return Err(BodyError::TooLarge);
+    }
+    let collected = tokio::time::timeout(BODY, Limited::new(body, limits::FRAME_BYTES_MAX).collect()).await;
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes().to_vec()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(BodyError::TooLarge),
+        Ok(Err(_)) => Err(BodyError::Broken),
+        Err(_) => Err(BodyError::TooSlow),
+    }
+}
+
+/// The body of an answer.
+pub(super) enum Answer {
+    /// One piece.
+    Whole(Option<Bytes>),
+    /// Server-sent events (WHATWG HTML, section 9.2).
+    Events { first: Option<Out>, rest: mpsc::Receiver<Out>, over: bool, alive: Interval },
+}
+
+impl Answer {
+    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Some(bytes.into()))
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::Whole(None)
+    }
+
+    /// A stream of events that begins with one that has come already.
+    pub(super) fn events(first: Option<Out>, rest: mpsc::Receiver<Out>) -> Self {
+        let mut alive = tokio::time::interval(ALIVE);
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        alive.reset();
+        Self::Events { first, rest, over: false, alive }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let (first, rest, over, alive) = match self.get_mut() {
+            Self::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Events { first, rest, over, alive } => (first, rest, over, alive),
+        };
+        if *over {
+            return Poll::Ready(None);
+        }
+        let next = match first.take() {
+            Some(out) => Some(out),
+            None => match rest.poll_recv(context) {
+                Poll::Ready(out) => out,
+                Poll::Pending if alive.poll_tick(context).is_ready() => {
+                    return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b":\n\n")))));
+                }
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        alive.reset();
+        Poll::Ready(next.map(|out| {
+            *over = matches!(out, Out::Last(_));
+            let (Out::Event(bytes) | Out::Last(bytes)) = out;
+            Ok(Frame::data(event(&bytes)))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Events { over, .. } => *over,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Events { .. } => SizeHint::default(),
+        }
+    }
+}
+
+/// A message as an event. Line ends in JSON stand between its tokens only, and would end the event's line.
+fn event(message: &[u8]) -> Bytes {
+    let mut event = Vec::with_capacity(message.len().saturating_add(24));
+    event.extend_from_slice(b"event: message\ndata: ");
+    event.extend(message.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+    event.extend_from_slice(b"\n\n");
+    event.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_with_line_ends_is_one_event() {
+        assert_eq!(
+            event(b"{\n \"a\":\r\n\"b\\n\"}"),
+            Bytes::from_static(b"event: message\ndata: {  \"a\":  \"b\\n\"}\n\n")
+        );
+    }
+}

@@ -1,0 +1,364 @@
+//! The door `/mcp`: a request in, messages out.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use refmon_core::caller::Caller;
+use refmon_core::json::{Members, Strictness};
+use refmon_core::reason::ReasonCode;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::Authenticate;
+use super::body::{self, Answer, BodyError};
+use super::guard::Known;
+use super::headers::{self, Disagreement, MODERN};
+use crate::hub::{Client, Hub, Out};
+use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
+use crate::method::VERSIONS;
+use crate::reply::Reply;
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// What every connection needs.
+pub(super) struct Gate {
+    pub(super) hub: Arc<Hub>,
+    pub(super) known: Known,
+    pub(super) authenticate: Arc<dyn Authenticate>,
+}
+
+type Answered = Response<Answer>;
+
+impl Gate {
+    /// Answers one HTTP request.
+    pub(super) async fn handle(&self, request: Request<Incoming>, loopback: bool) -> Answered {
+        if let Err(status) = self.known.check(request.headers()) {
+            return refused(status, "this gateway is not known under that name, or the page is not one of its own");
+        }
+        match request.uri().path() {
+            "/mcp" => self.mcp(request, loopback).await,
+            "/healthz" if request.method() == Method::GET => plain(StatusCode::OK, "alive\n"),
+            "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp"
+                if request.method() == Method::GET =>
+            {
+                match self.authenticate.metadata() {
+                    Some(metadata) => json_answer(StatusCode::OK, metadata.into_bytes()),
+                    None => refused(StatusCode::NOT_FOUND, "there is nothing here"),
+                }
+            }
+            _ => refused(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp"),
+        }
+    }
+
+    async fn mcp(&self, request: Request<Incoming>, loopback: bool) -> Answered {
+        let caller = match self.authenticate.authenticate(request.headers(), loopback).await {
+            Ok(caller) => caller,
+            Err(error) => {
+                let mut answer = refused(StatusCode::UNAUTHORIZED, "a valid credential is needed");
+                if let Ok(challenge) = HeaderValue::from_str(&error.challenge) {
+                    answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+                }
+                return answer;
+            }
+        };
+        match *request.method() {
+            Method::POST => self.post(request, &caller).await,
+            Method::GET => self.stream(request.headers(), &caller),
+            Method::DELETE => match session(request.headers()) {
+                Ok(Some(id)) if self.hub.end(id, &caller) => empty(StatusCode::NO_CONTENT),
+                Ok(_) => no_session(),
+                Err(answer) => answer,
+            },
+            _ => {
+                let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, "use POST, GET or DELETE");
+                answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+                answer
+            }
+        }
+    }
+
+    /// The stream of a session up to 2025-11-25 that carries what belongs to no request.
+    fn stream(&self, headers: &HeaderMap, caller: &Caller) -> Answered {
+        if !accepts(headers, "text/event-stream") {
+            return refused(StatusCode::NOT_ACCEPTABLE, "accept `text/event-stream`");
+        }
+        let client = match session(headers) {
+            Ok(Some(id)) => self.hub.find(id, caller),
+            Ok(None) => {
+                let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, "a stream needs a session");
+                answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+                return answer;
+            }
+            Err(answer) => return answer,
+        };
+        match client.map(|client| client.unsolicited()) {
+            Some(Some(messages)) => events(None, messages),
+            Some(None) => refused(StatusCode::CONFLICT, "this session has its stream already"),
+            None => no_session(),
+        }
+    }
+
+    async fn post(&self, request: Request<Incoming>, caller: &Arc<Caller>) -> Answered {
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `application/json`");
+        }
+        if !accepts(&parts.headers, "application/json") {
+            return refused(StatusCode::NOT_ACCEPTABLE, "accept `application/json` and `text/event-stream`");
+        }
+        let bytes = match body::read(body).await {
+            Ok(bytes) => bytes,
+            Err(error) => return self.unread(error, caller),
+        };
+        let message = match Message::parse(bytes.clone(), Strictness::Request) {
+            Ok(message) => message,
+            Err(error) => return self.malformed(bytes, &error, caller),
+        };
+        if headers::is_modern(&parts.headers, &message) {
+            self.modern(&parts.headers, message, caller).await
+        } else {
+            self.legacy(&parts.headers, message, caller).await
+        }
+    }
+
+    fn unread(&self, error: BodyError, caller: &Arc<Caller>) -> Answered {
+        let record = block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, Vec::new()));
+        let (status, text) = match error {
+            BodyError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the message is too large"),
+            BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the message took too long to arrive"),
+            BodyError::Broken => (StatusCode::BAD_REQUEST, "the message broke off"),
+        };
+        let record = json!({ "record": record.map(|record| record.to_string()) });
+        json_answer(status, Reply::protocol_error(None, -32_600, text, Some(record)).into_bytes())
+    }
+
+    fn malformed(&self, bytes: Vec<u8>, error: &MessageError, caller: &Arc<Caller>) -> Answered {
+        let id = id_of_refused(&bytes);
+        let record = block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, bytes));
+        let code = if matches!(error, MessageError::Malformed(_)) { -32_700 } else { -32_600 };
+        let data = json!({
+            "reason": ReasonCode::MalformedArguments.as_str(),
+            "record": record.map(|record| record.to_string()),
+        });
+        let reply = Reply::protocol_error(id.as_ref(), code, &error.to_string(), Some(data));
+        json_answer(StatusCode::BAD_REQUEST, reply.into_bytes())
+    }
+
+    // === from 2026-07-28 on ===
+
+    async fn modern(&self, headers: &HeaderMap, message: Message, caller: &Arc<Caller>) -> Answered {
+        if let Err(disagreement) = headers::agree(headers, &message) {
+            let (code, text, data) = match disagreement {
+                Disagreement::Version(requested) => {
+                    let data = json!({ "supported": [MODERN], "requested": requested });
+                    (-32_022, "refmon does not mediate this protocol version".to_owned(), Some(data))
+                }
+                Disagreement::Mismatch(header) => {
+                    (-32_020, format!("the header `{header}` does not say what the body says"), None)
+                }
+            };
+            let _recorded = block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone()));
+            let reply = Reply::protocol_error(id(&message), code, &text, data);
+            return json_answer(StatusCode::BAD_REQUEST, reply.into_bytes());
+        }
+        if let Some(missing) = missing_meta(&message) {
+            let _recorded = block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone()));
+            let text = format!("`_meta` lacks `{missing}`, which every request has");
+            let reply = Reply::protocol_error(id(&message), -32_602, &text, None);
+            return json_answer(StatusCode::BAD_REQUEST, reply.into_bytes());
+        }
+        let client = match self.hub.shared_by(caller) {
+            Ok(Some(client)) => client,
+            Ok(None) => return refused(StatusCode::SERVICE_UNAVAILABLE, "too many clients; try again later"),
+            Err(_) => return refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable; try again later"),
+        };
+        match &message.kind {
+            Kind::Request(..) => {
+                let parameters = headers::parameters(headers);
+                answer(client.request(message, parameters), true).await
+            }
+            Kind::Notification(_) => {
+                client.notify(message).await;
+                empty(StatusCode::ACCEPTED)
+            }
+            Kind::Result(_) | Kind::Error(_) => refused(StatusCode::BAD_REQUEST, "send requests and notifications"),
+        }
+    }
+
+    // === up to 2025-11-25 ===
+
+    async fn legacy(&self, headers: &HeaderMap, message: Message, caller: &Arc<Caller>) -> Answered {
+        let session = match session(headers) {
+            Ok(session) => session,
+            Err(answer) => return answer,
+        };
+        let version = headers::single(headers, "mcp-protocol-version");
+        if !matches!(version, Ok(None)) && !matches!(version, Ok(Some(version)) if VERSIONS.contains(&version)) {
+            return refused(StatusCode::BAD_REQUEST, "`MCP-Protocol-Version` is not one that refmon mediates");
+        }
+        let begins = matches!(&message.kind, Kind::Request(method, _) if method == "initialize");
+        match (begins, session) {
+            (true, None) => self.begin(message, caller).await,
+            (true, Some(_)) => refused(StatusCode::BAD_REQUEST, "this session has begun already"),
+            (false, None) => {
+                let _recorded =
+                    block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone()));
+                let text = "a request without `Mcp-Session-Id`; begin with `initialize`";
+                let reply = Reply::protocol_error(id(&message), -32_600, text, None);
+                json_answer(StatusCode::BAD_REQUEST, reply.into_bytes())
+            }
+            (false, Some(session)) => match self.hub.find(session, caller) {
+                Some(client) => self.within(&client, message).await,
+                None => no_session(),
+            },
+        }
+    }
+
+    async fn begin(&self, hello: Message, caller: &Arc<Caller>) -> Answered {
+        let copy = Message::parse(hello.bytes.clone(), Strictness::Request);
+        let (session, client) = match (copy, self.hub.begin(caller, hello)) {
+            (Ok(copy), Ok(Some((session, client)))) => (session, (client, copy)),
+            (_, Ok(None)) => return refused(StatusCode::TOO_MANY_REQUESTS, "too many sessions; end some first"),
+            _ => return refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable; try again later"),
+        };
+        let (client, hello) = client;
+        let first = client.request(hello, HeaderMap::new()).recv().await;
+        let Some(Out::Last(bytes)) = first else {
+            self.hub.end(&session, caller);
+            return refused(StatusCode::BAD_GATEWAY, "the tool server did not answer");
+        };
+        // A handshake that failed begins no session.
+        let begun = Members::parse(&bytes, Strictness::Lenient).is_ok_and(|members| members.find("result").is_some());
+        let mut answer = json_answer(StatusCode::OK, bytes);
+        if !begun {
+            self.hub.end(&session, caller);
+        } else if let Ok(session) = HeaderValue::from_str(&session) {
+            answer.headers_mut().insert(SESSION, session);
+        }
+        answer
+    }
+
+    async fn within(&self, client: &Arc<Client>, message: Message) -> Answered {
+        match &message.kind {
+            Kind::Request(..) => answer(client.request(message, HeaderMap::new()), false).await,
+            Kind::Notification(_) => {
+                client.notify(message).await;
+                empty(StatusCode::ACCEPTED)
+            }
+            Kind::Result(_) | Kind::Error(_) => {
+                // An answer to a request that nobody made is dropped; so is one that came twice.
+                let _waited_for = block(|| client.answer(&message));
+                empty(StatusCode::ACCEPTED)
+            }
+        }
+    }
+}
+
+/// Runs what may wait for the journal without holding up other connections.
+fn block<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+/// The answer to a request: JSON if nothing comes before it, else a stream.
+async fn answer(mut messages: mpsc::Receiver<Out>, modern: bool) -> Answered {
+    match messages.recv().await {
+        Some(Out::Last(bytes)) => json_answer(if modern { status(&bytes) } else { StatusCode::OK }, bytes),
+        first => events(first, messages),
+    }
+}
+
+/// The status that goes with an error from 2026-07-28 on (MCP, streamable HTTP).
+fn status(bytes: &[u8]) -> StatusCode {
+    if !bytes.windows(7).any(|window| window == b"\"error\"") {
+        return StatusCode::OK;
+    }
+    let members = Members::parse(bytes, Strictness::Lenient).unwrap_or_default();
+    let error = members.value("error").and_then(|error| serde_json::from_slice::<Value>(error).ok());
+    match error.and_then(|error| error.get("code")?.as_i64()) {
+        Some(-32_601) => StatusCode::NOT_FOUND,
+        Some(-32_022..=-32_020 | -32_700 | -32_600) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
+/// What every request from 2026-07-28 on must say of itself, and this one does not.
+fn missing_meta(message: &Message) -> Option<&'static str> {
+    if !matches!(message.kind, Kind::Request(..)) {
+        return None;
+    }
+    let meta = message.members("_meta");
+    let needed = ["io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientCapabilities"];
+    needed.into_iter().find(|key| meta.find(key).is_none())
+}
+
+fn id(message: &Message) -> Option<&Id> {
+    match &message.kind {
+        Kind::Request(_, id) | Kind::Result(id) | Kind::Error(Some(id)) => Some(id),
+        Kind::Notification(_) | Kind::Error(None) => None,
+    }
+}
+
+fn session(headers: &HeaderMap) -> Result<Option<&str>, Answered> {
+    headers::single(headers, "mcp-session-id")
+        .map_err(|_| refused(StatusCode::BAD_REQUEST, "one `Mcp-Session-Id` of plain text, please"))
+}
+
+/// The answer for a session that has ended, never was, or is somebody else's.
+fn no_session() -> Answered {
+    let text = "there is no such session; begin with `initialize`";
+    json_answer(StatusCode::NOT_FOUND, Reply::protocol_error(None, -32_600, text, None).into_bytes())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Whether a media type is accepted. A client that says nothing accepts everything (RFC 9110, section 12.5.1).
+fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
+    let family = kind.split('/').next().unwrap_or_default();
+    let fits = |range: &str| {
+        let range = range.split(';').next().unwrap_or_default().trim();
+        range.eq_ignore_ascii_case(kind) || range == "*/*" || range.strip_suffix("/*") == Some(family)
+    };
+    accepted.peek().is_none() || accepted.any(|value| value.split(',').any(fits))
+}
+
+fn response(status: StatusCode, body: Answer) -> Answered {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn json_answer(status: StatusCode, bytes: Vec<u8>) -> Answered {
+    let mut response = response(status, Answer::whole(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn events(first: Option<Out>, rest: mpsc::Receiver<Out>) -> Answered {
+    let mut response = response(StatusCode::OK, Answer::events(first, rest));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Answered {
+    let mut response = response(status, Answer::whole(Bytes::from_static(text.as_bytes())));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn empty(status: StatusCode) -> Answered {
+    response(status, Answer::empty())
+}
+
+fn refused(status: StatusCode, text: &str) -> Answered {
+    json_answer(status, Reply::protocol_error(None, -32_600, text, None).into_bytes())
+}

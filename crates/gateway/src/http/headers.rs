@@ -1,0 +1,128 @@
+//! Headers that mirror the body: what they say must be what the body says (MCP 2026-07-28, server validation).
+
+use base64::Engine as _;
+use http::{HeaderMap, HeaderValue};
+
+use crate::message::{Kind, Message};
+use crate::method::VERSIONS;
+
+/// The oldest version whose requests stand for themselves.
+pub(super) const MODERN: &str = "2026-07-28";
+
+/// How a request disagrees with its headers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Disagreement {
+    /// The version is not one that is mediated, or not in this form.
+    Version(String),
+    /// Header and body differ, or one of them lacks what the other has.
+    Mismatch(&'static str),
+}
+
+/// The one value of a header; an error if there are several, or it is not text.
+pub(super) fn single<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Disagreement> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| Disagreement::Mismatch(name)),
+        (Some(_), Some(_)) => Err(Disagreement::Mismatch(name)),
+    }
+}
+
+/// Whether a message is of the era in which each request stands for itself.
+pub(super) fn is_modern(headers: &HeaderMap, message: &Message) -> bool {
+    let header = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
+    message.version().is_some() || header.is_some_and(|version| version >= MODERN)
+}
+
+/// Compares the headers of a request from 2026-07-28 on with its body.
+pub(super) fn agree(headers: &HeaderMap, message: &Message) -> Result<(), Disagreement> {
+    let (Kind::Request(method, _) | Kind::Notification(method)) = &message.kind else {
+        return Err(Disagreement::Mismatch("mcp-method"));
+    };
+    let header = single(headers, "mcp-protocol-version")?;
+    let body = message.version();
+    match (header, body.as_deref()) {
+        (Some(header), Some(body)) if header != body => return Err(Disagreement::Mismatch("mcp-protocol-version")),
+        (None, Some(_)) => return Err(Disagreement::Mismatch("mcp-protocol-version")),
+        (Some(version), _) if version < MODERN || !VERSIONS.contains(&version) => {
+            return Err(Disagreement::Version(version.to_owned()));
+        }
+        _ => {}
+    }
+    if matches!(message.kind, Kind::Notification(_)) {
+        return Ok(());
+    }
+    if single(headers, "mcp-method")? != Some(method.as_str()) {
+        return Err(Disagreement::Mismatch("mcp-method"));
+    }
+    let name = match method.as_str() {
+        "tools/call" | "prompts/get" => message.text("name"),
+        "resources/read" => message.text("uri"),
+        _ => None,
+    };
+    let header = single(headers, "mcp-name")?.map(decoded).transpose()?;
+    match (name, header) {
+        (Some(name), Some(header)) if name == header => Ok(()),
+        (None, None) => Ok(()),
+        // Other methods have no name; what the header says about them is nobody's.
+        (None, Some(_)) if !matches!(method.as_str(), "tools/call" | "prompts/get" | "resources/read") => Ok(()),
+        _ => Err(Disagreement::Mismatch("mcp-name")),
+    }
+}
+
+/// A header value as the client meant it (MCP 2026-07-28, value encoding).
+fn decoded(value: &str) -> Result<String, Disagreement> {
+    let Some(inner) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+        return Ok(value.to_owned());
+    };
+    let bytes = base64::engine::general_purpose::STANDARD.decode(inner).ok();
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(Disagreement::Mismatch("mcp-name"))
+}
+
+/// `Mcp-Param-*` headers, which a gateway passes on.
+pub(super) fn parameters(headers: &HeaderMap) -> HeaderMap<HeaderValue> {
+    let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("mcp-param-"));
+    own.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use refmon_core::json::Strictness;
+
+    use super::*;
+
+    fn check(headers: &[(&'static str, &'static str)], name: &str, meta: &str) -> Result<(), Disagreement> {
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}","_meta":{meta}}}}}"#);
+        let message = Message::parse(text.into_bytes(), Strictness::Request).unwrap();
+        let mut map = HeaderMap::new();
+        headers.iter().for_each(|(name, value)| drop(map.append(*name, HeaderValue::from_static(value))));
+        agree(&map, &message)
+    }
+
+    #[test]
+    fn header_and_body_say_the_same_or_the_request_is_refused() {
+        let version = ("mcp-protocol-version", "2026-07-28");
+        let method = ("mcp-method", "tools/call");
+        let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+        let all = [version, method, ("mcp-name", "echo")];
+        assert_eq!(check(&all, "echo", meta), Ok(()));
+        assert_eq!(check(&[version, method, ("mcp-name", "=?base64?w6k=?=")], "é", meta), Ok(()));
+        for (headers, name, wrong) in [
+            (&[version, method][..], "echo", "mcp-name"),
+            (&all, "Echo", "mcp-name"),
+            (&[version, method, ("mcp-name", "echo"), ("mcp-name", "rm")], "echo", "mcp-name"),
+            (&[version, method, ("mcp-name", "=?base64?!!?=")], "echo", "mcp-name"),
+            (&[version, ("mcp-method", "tools/list"), ("mcp-name", "echo")], "echo", "mcp-method"),
+            (&[version, ("mcp-method", "Tools/Call"), ("mcp-name", "echo")], "echo", "mcp-method"),
+            (&[version, ("mcp-name", "echo")], "echo", "mcp-method"),
+            (&[method, ("mcp-name", "echo")], "echo", "mcp-protocol-version"),
+            (&[("mcp-protocol-version", "2025-11-25"), method, ("mcp-name", "echo")], "echo", "mcp-protocol-version"),
+        ] {
+            assert_eq!(check(headers, name, meta), Err(Disagreement::Mismatch(wrong)), "{headers:?}");
+        }
+        let future = r#"{"io.modelcontextprotocol/protocolVersion":"2099-01-01"}"#;
+        let headers = [("mcp-protocol-version", "2099-01-01"), method, ("mcp-name", "echo")];
+        assert_eq!(check(&headers, "echo", future), Err(Disagreement::Version("2099-01-01".into())));
+    }
+}

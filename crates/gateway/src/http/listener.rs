@@ -1,0 +1,116 @@
+//! The listener: connections in, each bounded in number, size and time; and an end that loses nothing.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use super::door::Gate;
+use super::{Authenticate, Known};
+use crate::hub::Hub;
+
+/// Connections at the same time. The next one waits until another has ended.
+const CONNECTIONS_MAX: usize = 8_192;
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How long a client may take to send the head of a request.
+const HEAD: Duration = Duration::from_secs(15);
+/// How long requests under way may take to end when the gateway does.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How often idle clients are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// What the doors open to.
+pub struct Doors {
+    /// The clients and their servers.
+    pub hub: Arc<Hub>,
+    /// The names under which the gateway is known.
+    pub known: Known,
+    /// Who a credential is.
+    pub authenticate: Arc<dyn Authenticate>,
+}
+
+/// A socket that is listened to.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+}
+
+impl Listener {
+    /// Opens a socket.
+    ///
+    /// # Errors
+    /// An error of the operating system, such as an address that is in use.
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { socket: TcpListener::bind(address).await? })
+    }
+
+    /// The address that is listened at, with the port that was chosen if it was 0.
+    ///
+    /// # Errors
+    /// An error of the operating system.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves until told to stop. Then no connection is accepted any more, requests under way get ten seconds, and
+    /// every client's servers are let go.
+    pub async fn serve(self, doors: Doors, mut stop: watch::Receiver<bool>) {
+        let hub = Arc::clone(&doors.hub);
+        let gate = Arc::new(Gate { hub: doors.hub, known: doors.known, authenticate: doors.authenticate });
+        let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        let mut sweep = tokio::time::interval(SWEEP);
+        while !*stop.borrow() {
+            let accepted = async {
+                let permit = Arc::clone(&room).acquire_owned().await;
+                (permit, self.socket.accept().await)
+            };
+            let (permit, connection) = tokio::select! {
+                accepted = accepted => accepted,
+                _ = sweep.tick() => {
+                    tokio::task::block_in_place(|| hub.sweep());
+                    continue;
+                }
+                // A sender that is gone has nothing more to say than to stop.
+                changed = stop.changed() => match changed { Ok(()) => continue, Err(_) => break },
+            };
+            let (Ok(permit), Ok((stream, from))) = (permit, connection) else {
+                // Out of descriptors, most likely; others will be given back.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            // Without it, small events wait for the client's acknowledgement of the one before.
+            drop(stream.set_nodelay(true));
+            let gate = Arc::clone(&gate);
+            let service = service_fn(move |request| {
+                let gate = Arc::clone(&gate);
+                async move { Ok::<_, Infallible>(gate.handle(request, from.ip().is_loopback()).await) }
+            });
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES_MAX);
+            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                // What goes wrong with a connection is the client's to notice.
+                drop(connection.await);
+                drop(permit);
+            });
+        }
+        drop(self.socket);
+        drop(tokio::time::timeout(DRAIN, graceful.shutdown()).await);
+        tokio::task::block_in_place(|| hub.close());
+    }
+}
+
+impl std::fmt::Debug for Doors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Doors").field("hub", &self.hub).field("known", &self.known).finish_non_exhaustive()
+    }
+}
