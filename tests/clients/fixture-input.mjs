@@ -27,6 +27,9 @@ const answered = (ctx, key, kind) => {
   return answer.kind === kind ? answer : undefined;
 };
 
+// What the client said of itself with this very request.
+const capabilitiesOf = (ctx) => ctx.mcpReq.envelope?.["io.modelcontextprotocol/clientCapabilities"] ?? {};
+
 export function addInputTools(server) {
   const tool = (name, answer) => server.registerTool(`test_input_required_result_${name}`, { description: `Needs input: ${name}` }, answer);
 
@@ -36,6 +39,11 @@ export function addInputTools(server) {
   };
   tool("elicitation", elicitation);
   tool("validate_input", elicitation);
+  // The library answers a client that cannot sample with the error that says so.
+  server.registerTool("test_missing_capability", { description: "Needs a client that samples" }, () =>
+    inputRequired({ inputRequests: { sample_request: sample("What is the capital of France?") } }),
+  );
+  server.registerTool("test_streaming_elicitation", { description: "Asks, and sends no request" }, elicitation);
   tool("sampling", (ctx) => {
     const answer = answered(ctx, "sample_request", "sampling");
     if (answer) return says(`Sampling result: ${answer.result.content.text}`);
@@ -72,7 +80,7 @@ export function addInputTools(server) {
   });
   // Asks for what the client said it can do, and for nothing else.
   tool("capabilities", (ctx) => {
-    const able = ctx.mcpReq._meta?.["io.modelcontextprotocol/clientCapabilities"] ?? {};
+    const able = capabilitiesOf(ctx);
     const inputRequests = {};
     if (able.elicitation) inputRequests.user_name = ask("What is your name?", "name");
     if (able.sampling) inputRequests.greeting = sample("Generate a greeting");

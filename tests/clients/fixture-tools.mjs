@@ -48,6 +48,10 @@ export function addTools(server, era) {
     for (const words of ["Tool execution started", "Tool processing data", "Tool execution completed"]) await ctx.mcpReq.log("info", words);
     return says("Tool with logging executed successfully");
   });
+  plain("test_logging_tool", "Logs to a client that wants it", async (ctx) => {
+    await ctx.mcpReq.log("info", "a line");
+    return says("logged");
+  });
   plain("test_tool_with_progress", "Reports progress while it works", async (ctx) => {
     const progressToken = ctx.mcpReq._meta?.progressToken;
     for (const progress of progressToken === undefined ? [] : [0, 50, 100]) {

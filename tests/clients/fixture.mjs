@@ -1,11 +1,12 @@
-// refmon's conformance fixture over standard streams, for both eras: the tools, prompts and resources that the
-// official conformance suite asks for by name. It has no clock and no random numbers, so two runs of one script
+// refmon's conformance fixture, for both eras: the tools, prompts and resources that the official conformance suite
+// asks for by name. Over standard streams, or with a port as argument over HTTP. It has no clock and no random numbers, so two runs of one script
 // can be compared byte for byte.
 import "./seen.mjs";
 import { McpServer } from "@modelcontextprotocol/server";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import { addInputTools, verifyState } from "./fixture-input.mjs";
 import { addPrompts, addResources } from "./fixture-offers.mjs";
+import { serveHttp } from "./fixture-http.mjs";
 import { addTools } from "./fixture-tools.mjs";
 
 const capabilities = {
@@ -16,7 +17,7 @@ const capabilities = {
   completions: {},
 };
 
-serveStdio(({ era }) => {
+const make = ({ era }) => {
   const server = new McpServer(
     { name: "refmon-fixture", version: "1.0.0" },
     { capabilities, requestState: { verify: verifyState }, cacheHints: { "tools/list": { ttlMs: 60_000, cacheScope: "public" } } },
@@ -26,4 +27,7 @@ serveStdio(({ era }) => {
   addPrompts(server);
   addResources(server);
   return server;
-});
+};
+
+if (process.argv[2]) serveHttp(make, Number(process.argv[2]));
+else serveStdio(make);

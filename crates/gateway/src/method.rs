@@ -52,7 +52,8 @@ pub struct Row {
 }
 
 const BOTH: &str = "both";
-const LEGACY: &str = "to 2025-11-25";
+/// What [`Row::eras`] says of a method that ended with 2025-11-25.
+pub const LEGACY: &str = "to 2025-11-25";
 const MODERN: &str = "from 2026-07-28";
 
 const fn row(name: &'static str, from: Side, request: bool, treatment: Treatment, eras: &'static str) -> Row {

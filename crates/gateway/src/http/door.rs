@@ -18,7 +18,7 @@ use super::guard::Known;
 use super::headers::{self, Disagreement, MODERN};
 use crate::hub::{Client, Hub, Out};
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
-use crate::method::VERSIONS;
+use crate::method::{LEGACY, Side, VERSIONS, find};
 use crate::reply::Reply;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -169,6 +169,18 @@ impl Gate {
             let text = format!("`_meta` lacks `{missing}`, which every request has");
             let reply = Reply::protocol_error(id(&message), -32_602, &text, None);
             return json_answer(StatusCode::BAD_REQUEST, reply.into_bytes());
+        }
+        if let Kind::Request(method, id) = &message.kind
+            && find(method, Side::Client, true).is_none_or(|row| row.eras == LEGACY)
+        {
+            let record = block(|| self.hub.refuse(caller, ReasonCode::UnknownMethod, message.bytes.clone()));
+            let data = json!({
+                "reason": ReasonCode::UnknownMethod.as_str(),
+                "record": record.map(|record| record.to_string()),
+            });
+            let text = "refmon does not mediate this method in this protocol version, so it is denied";
+            let reply = Reply::protocol_error(Some(id), -32_601, text, Some(data));
+            return json_answer(StatusCode::NOT_FOUND, reply.into_bytes());
         }
         let client = match self.hub.shared_by(caller) {
             Ok(Some(client)) => client,
