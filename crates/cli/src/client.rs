@@ -221,15 +221,24 @@ fn entry(entry: &Node, project: Option<&str>) -> Result<Found, String> {
     if let Some(variable) = entry.text("bearer_token_env_var")? {
         headers.push(("Authorization".to_owned(), format!("Bearer ${{env:{variable}}}")));
     }
-    let untaken = entry.table().iter().map(|member| &member.key).filter(|key| !TAKEN.contains(&key.as_str()));
+    // What is for the other kind of server has no meaning in this entry.
+    let other: &[&str] = if command.is_empty() {
+        &["args", "env", "cwd"]
+    } else {
+        &["headers", "http_headers", "env_http_headers", "bearer_token_env_var"]
+    };
+    let meant = |key: &&String| TAKEN.contains(&key.as_str()) && !other.contains(&key.as_str());
+    let untaken = entry.table().iter().map(|member| &member.key).filter(|key| !meant(key));
+    let (env, cwd) = (entry.pairs("env")?, entry.text("cwd")?);
+    let remote = command.is_empty();
     Ok(Found {
         disabled: entry.flag("disabled")? == Some(true) || entry.flag("enabled")? == Some(false),
         // A client starts a project's servers in the project's folder.
-        cwd: entry.text("cwd")?.or_else(|| project.filter(|_| !command.is_empty()).map(str::to_owned)),
+        cwd: cwd.or_else(|| project.map(str::to_owned)).filter(|_| !remote),
         command,
-        env: entry.pairs("env")?,
+        env: if remote { Vec::new() } else { env },
         url,
-        headers,
+        headers: if remote { headers } else { Vec::new() },
         untaken: untaken.cloned().collect(),
         ..Found::default()
     })

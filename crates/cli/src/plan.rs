@@ -70,10 +70,16 @@ pub(crate) fn plan(file: &Path, found: &[Found], used: &BTreeSet<String>) -> Vec
     });
     let mut variables = Variables { taken: referred.collect(), inputs: BTreeMap::new() };
     let mut names = BTreeSet::new();
+    let active = found.iter().filter(|found| found.problem.is_none() && !found.disabled);
+    let kept: BTreeSet<&str> = active.map(|found| found.key.as_str()).filter(|key| valid(key) == *key).collect();
     let mut planned = Vec::new();
     for (index, one) in found.iter().enumerate() {
         let twin = found.iter().take(index).any(|other| same(other, one));
-        let mut server = Planned::new(file, one, &mut names, used);
+        let mut server = Planned::new(file, one, &mut names, &kept);
+        if server.out.is_none() && used.contains(&server.name) {
+            let why = format!("refmon.toml has a server `{}` already, and it is not overwritten", server.name);
+            server.out = Some(Out::Present(why));
+        }
         if server.out.is_none() && twin {
             server.out = Some(Out::Skipped("it is in the file twice, word for word".to_owned()));
         }
@@ -183,7 +189,7 @@ fn pieces(text: &str) -> Vec<Piece> {
 // === impl Planned ===
 
 impl Planned {
-    fn new(file: &Path, found: &Found, names: &mut BTreeSet<String>, used: &BTreeSet<String>) -> Self {
+    fn new(file: &Path, found: &Found, names: &mut BTreeSet<String>, kept: &BTreeSet<&str>) -> Self {
         let key = found.key.escape_debug().to_string();
         let place = format!("{}:{} `{}`", file.display(), found.line, found.place.escape_debug());
         let mut server = Self {
@@ -207,22 +213,18 @@ impl Planned {
             server.out = Some(Out::Skipped("it is behind refmon already".to_owned()));
         }
         let base = valid(&found.key);
+        server.name.clone_from(&base);
         if server.out.is_some() {
-            server.name = base;
             return server;
         }
-        server.name.clone_from(&base);
+        // Who has a valid name keeps it, wherever in the file it stands: a client's permissions hang on names.
         let mut number = 2;
-        while !names.insert(server.name.clone()) {
+        while (found.key != server.name && kept.contains(server.name.as_str())) || !names.insert(server.name.clone()) {
             server.name = format!("{base}-{number}");
             number += 1;
         }
         if server.name != found.key {
             server.notes.push(format!("`{}` is called `{}` here", server.key, server.name));
-        }
-        if used.contains(&server.name) {
-            let why = format!("refmon.toml has a server `{}` already, and it is not overwritten", server.name);
-            server.out = Some(Out::Present(why));
         }
         server
     }
@@ -275,7 +277,8 @@ impl Planned {
         variables: &mut Variables,
     ) -> Result<Option<Template>, String> {
         let reads = value.starts_with("env://") || value.starts_with("file://");
-        let secret = secrets::named(name) || secrets::prefixed(value);
+        let suspected = secrets::suspected(name) && secrets::worth(name, value);
+        let secret = secrets::named(name) || secrets::prefixed(value) || suspected;
         if value.is_empty() && secret {
             self.notes.push(format!("`{place}` of `{}` is empty and left out", self.key));
             return Ok(None);

@@ -32,6 +32,12 @@ pub(crate) fn named(name: &str) -> bool {
     WORDS.iter().any(|word| upper.contains(word))
 }
 
+/// Whether a name suggests that its value is a secret, for whoever is about to copy it: more than [`named`] says.
+pub(crate) fn suspected(name: &str) -> bool {
+    let last = name.rsplit(['-', '_']).next().unwrap_or_default().to_ascii_uppercase();
+    named(name) || ["KEY", "PAT", "AUTH", "PASS", "PWD", "DSN"].contains(&last.as_str())
+}
+
 /// Whether a value begins like the key of a well-known service.
 pub(crate) fn prefixed(value: &str) -> bool {
     PREFIXES.iter().any(|prefix| value.starts_with(prefix))
@@ -142,7 +148,8 @@ fn behind_a_name(text: &str) -> Option<Sighting> {
         let header = separator == '=' || from == 0 || before.get(..from)?.ends_with([' ', '"', '\'', ',', ';']);
         let quoted = separator == ':' && name.is_empty();
         let name = if quoted { before.trim_end_matches(['"', '\'']).rsplit(|c: char| !plain(c)).next()? } else { name };
-        if !named(name) || !(header || quoted) {
+        // A name is shown, so it must not be a key itself.
+        if !named(name) || !(header || quoted) || prefixed(name) || random(name) {
             return None;
         }
         let rest = text.get(at + 1..)?;
@@ -161,7 +168,7 @@ fn behind_a_name(text: &str) -> Option<Sighting> {
 }
 
 /// A name with such a word does not make a secret of nothing, a number of tokens, a switch, or a file that exists.
-fn worth(name: &str, value: &str) -> bool {
+pub(crate) fn worth(name: &str, value: &str) -> bool {
     let amount = name.to_ascii_lowercase().ends_with("tokens") && value.bytes().all(|byte| byte.is_ascii_digit());
     let switch = matches!(value, "" | "true" | "false");
     let path = value.starts_with(['/', '.']) && std::path::Path::new(value).exists();
@@ -296,7 +303,7 @@ mod tests {
     use super::*;
 
     fn seen<'t>(text: &'t str, flag: Option<&str>) -> Option<&'t str> {
-        sight(text, flag).map(|sighting| &text[sighting.range])
+        sight(text, flag).and_then(|sighting| text.get(sighting.range))
     }
 
     #[test]

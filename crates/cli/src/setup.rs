@@ -15,7 +15,7 @@ use refmon_policy::source::definitions_path;
 use toml_edit::DocumentMut;
 
 use crate::args::{Arguments, Command};
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::home::Home;
 use crate::suggest::{self, Suggestion};
 
@@ -121,7 +121,9 @@ pub(crate) fn configure(site: &Site, entries: &[Entry], remarks: &str) -> Result
     }
     let trailing = document.trailing().as_str().unwrap_or_default().to_owned();
     document.set_trailing(format!("{trailing}{remarks}"));
-    suggest::replace(&site.file, &document.to_string())
+    let text = document.to_string();
+    Config::parse(&site.file, &text)?;
+    suggest::replace(&site.file, &text)
 }
 
 /// What would be permitted, held and denied of a server.
@@ -231,5 +233,7 @@ impl Entry {
 
 /// Every line as a comment.
 pub(crate) fn commented(text: &str) -> String {
+    let plain = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+    let text: String = text.chars().map(plain).collect();
     text.lines().map(|line| format!("{}\n", format!("# {line}").trim_end())).collect()
 }

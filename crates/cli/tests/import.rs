@@ -114,12 +114,12 @@ fn claude_desktop_names_are_made_valid_and_what_does_not_start_stops_nobody() {
     assert_eq!(files["secrets"], serde_json::json!(["FILES_API_TOKEN"]));
     assert!(says(&report["next"], "set FILES_API_TOKEN to the value that `env.API_TOKEN` has in "), "{report:#}");
     assert!(says(&report["next"], "settings:4 `mcpServers.files`"), "{report:#}");
-    assert!(says(&server(&report, "my-files")["notes"], "`My Files!` is called `my-files` here"));
-    assert!(says(&server(&report, "my-files-2")["notes"], "`my-files` is called `my-files-2` here"));
+    assert!(says(&server(&report, "my-files-2")["notes"], "`My Files!` is called `my-files-2` here"));
+    assert_eq!(server(&report, "my-files")["key"], "my-files", "a valid name is kept");
     assert_eq!(server(&report, "off")["state"], "skipped");
     let broken = server(&report, "broken");
     assert_eq!(broken["state"], "left out");
-    assert!(broken["why"].as_str().unwrap().contains("it said: no such [secret]"), "{broken:#}");
+    assert!(broken["why"].as_str().unwrap().contains("no such dog: [secret]"), "{broken:#}");
     let config = place.written("refmon.toml");
     assert!(config.contains("env = { API_TOKEN = \"env://FILES_API_TOKEN\", PLAIN = \"vr\" }"), "{config}");
     assert!(config.contains("# `broken` was left out: ") && config.contains("# name = \"broken\""), "{config}");
@@ -155,7 +155,7 @@ fn claude_code_secrets_in_arguments_and_urls_become_references_that_are_expanded
     assert!(config.contains(&format!("cwd = \"{}\"", place.folder.path().join("project").display())), "{config}");
     assert!(says(&server(&report, "db")["notes"], "EMPTY_TOKEN"));
     assert!(says(&server(&report, "web")["notes"], "`timeout`"));
-    assert!(says(&report["next"], "what follows `--token` in `args[4]`"), "{report:#}");
+    assert!(says(&report["next"], "what follows `--token` in `args[5]`"), "{report:#}");
     assert!(server(&report, "unset")["why"].as_str().unwrap().contains("CANARY_NOT_SET is not set"), "{report:#}");
     assert_eq!(server(&report, "web")["tools"], serde_json::json!({ "permit": 0, "hold": 0, "deny": 0 }));
     assert!(place.written("contracts/web.toml").contains("Nothing of it can be called"));
@@ -284,6 +284,18 @@ fn a_secret_that_is_known_from_one_place_is_moved_from_all() {
     assert_eq!(code, 0);
     let config = place.written("refmon.toml");
     assert!(config.contains("url = \"https://b.example/${env:A_X_TOKEN}/x\""), "{config}");
+}
+
+#[test]
+fn keys_of_the_other_kind_of_server_are_said_and_suspected_names_are_moved() {
+    let place = written(
+        r#"{"mcpServers":{"a":{"url":"https://a.example","env":{"GITHUB_PAT":"canary"},"cwd":"/"},"b":{"command":"python3","args":["SERVER","-"],"env":{"GITHUB_PAT":"canary","SORT":"up"},"headers":{"A":"b"}}}}"#,
+    );
+    let (code, report, errors) = place.import(&[]);
+    assert_eq!(code, 0, "{report:#}{errors}");
+    assert!(says(&server(&report, "a")["notes"], "`env`, `cwd`") && says(&server(&report, "b")["notes"], "`headers`"));
+    let config = place.written("refmon.toml");
+    assert!(config.contains("env = { GITHUB_PAT = \"env://B_GITHUB_PAT\", SORT = \"up\" }"), "{config}");
 }
 
 #[test]

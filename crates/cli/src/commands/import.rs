@@ -25,8 +25,8 @@ use crate::suggest::{self, Suggestion};
 
 /// What of a server is written.
 enum Taken {
-    /// Its tools, as it listed them.
-    Asked(Vec<Suggestion>),
+    /// What it offers, and what we make of it.
+    Asked(Offer, Vec<Suggestion>),
     /// Its address, and a contract that describes nothing.
     Address,
 }
@@ -55,13 +55,20 @@ pub(crate) fn run(site: &Site, from: &Path, yes: bool, output: Output) -> Result
         };
         servers.push((server, taken));
     }
+    // Nothing is written before the last server was asked: whoever stops the questions finds no halves.
+    for (server, taken) in &mut servers {
+        if let Some(Err(error)) = taken.as_ref().map(|taken| write(site, &server.name, taken)) {
+            server.out = Some(Out::Left(error.to_string()));
+            *taken = None;
+        }
+    }
     let mut report = Report { from, site, servers, rows: Vec::new() };
     if report.servers.iter().any(|(_, taken)| taken.is_some()) {
         setup::configure(site, &report.entries(), &report.remarks())?;
         let home = site.open(output.json)?;
         let (loaded, caller) = (home.load()?, home.caller()?);
         let rows = |(server, taken): &(Planned, Option<Taken>)| match taken {
-            Some(Taken::Asked(suggestions)) => setup::rows(&loaded, &caller, &server.name, suggestions),
+            Some(Taken::Asked(_, suggestions)) => setup::rows(&loaded, &caller, &server.name, suggestions),
             Some(Taken::Address) | None => Vec::new(),
         };
         report.rows = report.servers.iter().map(rows).collect();
@@ -81,12 +88,10 @@ fn names(site: &Site) -> Result<BTreeSet<String>> {
     Ok(config.servers.into_iter().map(|server| server.name).collect())
 }
 
-/// Asks a server what it offers and writes its contract and policy.
+/// Asks a server what it offers, if it is one to be asked and somebody says yes.
 fn take(site: &Site, server: &Planned, yes: bool, hide: &Arc<Hide>, output: Output) -> Result<Taken> {
     let name = &server.name;
-    let contract = site.contract(name);
     if server.url.is_some() {
-        setup::describe_nothing(site, name)?;
         return Ok(Taken::Address);
     }
     let words: Vec<String> = server.command.iter().map(|word| format!("{:?}", word.written())).collect();
@@ -102,15 +107,21 @@ fn take(site: &Site, server: &Planned, yes: bool, hide: &Arc<Hide>, output: Outp
     let roots = suggest::roots(&command, server.cwd.as_deref().map(|cwd| site.folder.join(cwd)).as_deref());
     let suggestions: Vec<Suggestion> =
         offer.tools.iter().filter_map(|tool| suggest::tool(name, tool, &roots)).collect();
-    let policy = site.folder.join(format!("policies/{name}.cedar"));
-    let (own, written) = (!policy.exists(), setup::describe(site, name, &offer, &suggestions));
+    Ok(Taken::Asked(offer, suggestions))
+}
+
+/// Writes contract and policy of a server.
+fn write(site: &Site, name: &str, taken: &Taken) -> Result<()> {
+    let Taken::Asked(offer, suggestions) = taken else { return setup::describe_nothing(site, name) };
+    let (contract, policy) = (site.contract(name), site.folder.join(format!("policies/{name}.cedar")));
+    let own = !policy.exists();
+    let written = setup::describe(site, name, offer, suggestions);
     written.and_then(|()| loads(site, &contract)).inspect_err(|_| {
         // One server's odd definitions must not make the configuration of all unusable.
         for file in [contract.clone(), definitions_path(&contract)].into_iter().chain(own.then_some(policy)) {
             drop(fs::remove_file(file));
         }
-    })?;
-    Ok(Taken::Asked(suggestions))
+    })
 }
 
 /// Whether a contract can be loaded by itself.
@@ -195,7 +206,7 @@ impl Report<'_> {
         let taken = self.servers.iter().filter_map(|(server, taken)| Some((server, taken.as_ref()?)));
         let entry = |(server, taken): (&Planned, &Taken)| {
             let comment = match taken {
-                Taken::Asked(_) => "",
+                Taken::Asked(..) => "",
                 Taken::Address => {
                     "Not asked for its tools: nothing of it can be called until its contract describes them."
                 }
@@ -238,7 +249,7 @@ impl Report<'_> {
         next.push("read the contracts: they are guesses".to_owned());
         for (server, taken) in &self.servers {
             next.extend(taken.as_ref().map(|taken| match taken {
-                Taken::Asked(_) => format!(
+                Taken::Asked(..) => format!(
                     "in the client, put in place of the command of `{}`: refmon --config {} wrap --name {}",
                     server.key,
                     file.display(),
