@@ -21,7 +21,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Look at a server's tools and write a configuration, a contract and a starter policy
+    /// Look at the tools of a server, or of all servers of a client, and write a configuration, contracts and starter
+    /// policies
     Init(InitOptions),
     /// Run one MCP server over standard input and output behind the monitor
     Wrap(WrapOptions),
@@ -73,11 +74,14 @@ pub(crate) struct InitOptions {
     /// The server's name in the configuration [default: from the command]
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Start the command without asking
+    /// Take all servers of an MCP client's configuration file, which is only read
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "server"])]
+    pub(crate) from: Option<PathBuf>,
+    /// Start the command, or the commands, without asking
     #[arg(long)]
     pub(crate) yes: bool,
     /// The server's command and arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required_unless_present = "from", value_name = "CMD")]
     pub(crate) server: Vec<OsString>,
 }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::secrets;
+
 /// A configuration that cannot be used: file, line, what is wrong.
 #[derive(Debug)]
 pub(crate) struct ConfigError(String);
@@ -83,8 +85,16 @@ pub(crate) enum IdentityKind {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     pub(crate) name: String,
+    /// The program and its arguments; `${env:NAME}` in one stands for a variable when the server is started.
     #[serde(default)]
     pub(crate) command: Vec<String>,
+    /// The folder that the command starts in, if not that of the configuration.
+    pub(crate) cwd: Option<PathBuf>,
+    /// Where a server that is not a command is reached.
+    pub(crate) url: Option<String>,
+    /// What is sent to the URL with every request.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) contract: PathBuf,
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
@@ -119,26 +129,44 @@ impl Config {
             if config.servers.iter().take(index).any(|other| other.name == server.name) {
                 return Err(wrong(format!("the server name `{}` is used twice; give each its own", server.name)));
             }
-            for (name, value) in &server.env {
-                check_value(name, value).map_err(|what| wrong(format!("server `{}`: {what}", server.name)))?;
-            }
+            check_server(server).map_err(|what| wrong(format!("server `{}`: {what}", server.name)))?;
         }
         Ok(config)
     }
 }
 
+/// A server is a command or a URL, and has the keys of one of them.
+fn check_server(server: &Server) -> Result<(), String> {
+    if let Some(url) = &server.url {
+        if !server.command.is_empty() {
+            return Err("it has both `command` and `url`; keep one".to_owned());
+        }
+        if server.cwd.is_some() || !server.env.is_empty() {
+            return Err("`cwd` and `env` are for a `command`; a `url` has `headers`".to_owned());
+        }
+        if !(url.starts_with("https://") || url.starts_with("http://")) {
+            return Err("`url` must begin with https:// or http://".to_owned());
+        }
+        if secrets::literal("url", url) {
+            return Err(
+                "`url` has a secret in it; put it into the environment and write `${env:NAME}` in its place".to_owned()
+            );
+        }
+    } else if !server.headers.is_empty() {
+        return Err("`headers` are for a `url`; a `command` has `env`".to_owned());
+    }
+    server.env.iter().chain(&server.headers).try_for_each(|(name, value)| check_value(name, value))
+}
+
 /// A value that looks like a secret must be a reference: it stays out of files.
-fn check_value(name: &str, value: &str) -> Result<(), String> {
+pub(crate) fn check_value(name: &str, value: &str) -> Result<(), String> {
     if let Some((scheme, _)) = value.split_once("://").filter(|(scheme, _)| matches!(*scheme, "env" | "file")) {
         return if value.len() > scheme.len() + 3 { Ok(()) } else { Err(format!("`{name}` refers to nothing")) };
     }
-    let upper = name.to_ascii_uppercase();
-    let words =
-        ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "APIKEY", "API_KEY", "PRIVATE_KEY", "CREDENTIAL", "ACCESS_KEY"];
-    let prefixes = ["sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xox", "AKIA", "ASIA", "-----BEGIN", "eyJ"];
-    if words.iter().any(|word| upper.contains(word)) || prefixes.iter().any(|prefix| value.starts_with(prefix)) {
+    if secrets::literal(name, value) {
+        let variable = name.replace('-', "_");
         return Err(format!(
-            "`{name}` looks like a secret; put the value into the environment and write `{name} = \"env://{name}\"`"
+            "`{name}` looks like a secret; put the value into the environment and write `{name} = \"env://{variable}\"`"
         ));
     }
     Ok(())
@@ -194,6 +222,30 @@ mod tests {
             ["API_TOKEN = \"env://API_TOKEN\"", "MEMORY_FILE_PATH = \"/tmp/m.json\"", "T = \"file:///run/secrets/t\""]
         {
             assert!(Config::parse(Path::new("c"), &text(line)).is_ok(), "{line}");
+        }
+        assert!(error(&text("DSN = \"postgres://u:canary@h/d\"")).contains("secret"));
+        assert!(Config::parse(Path::new("c"), &text("DSN = \"postgres://u:${env:PW}@h/d\"")).is_ok());
+    }
+
+    #[test]
+    fn a_server_is_a_command_or_a_url_and_a_header_is_no_place_for_a_secret() {
+        let text = |lines: &str| format!("version = 1\n[[server]]\nname = \"a\"\ncontract = \"c\"\n{lines}\n");
+        let url = "url = \"https://example.com/mcp\"";
+        for (lines, says) in [
+            (format!("{url}\ncommand = [\"x\"]"), "both"),
+            (format!("{url}\nenv = {{ A = \"b\" }}"), "headers"),
+            ("command = [\"x\"]\nheaders = { A = \"b\" }".to_owned(), "`env`"),
+            (format!("{url}\nheaders = {{ X-Api-Key = \"canary\" }}"), "looks like a secret"),
+            (format!("{url}\nheaders = {{ Authorization = \"Bearer canary\" }}"), "looks like a secret"),
+            ("url = \"ftp://example.com\"".to_owned(), "https://"),
+            ("url = \"https://u:canary@example.com\"".to_owned(), "secret"),
+        ] {
+            let message = error(&text(&lines));
+            assert!(message.contains(says) && !message.contains("canary"), "{message}");
+        }
+        for header in ["env://A", "Bearer ${env:A}"] {
+            let text = text(&format!("{url}\nheaders = {{ Authorization = \"{header}\" }}"));
+            assert!(Config::parse(Path::new("c"), &text).is_ok(), "{header}");
         }
     }
 }

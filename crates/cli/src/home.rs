@@ -20,6 +20,7 @@ use refmon_store::Stores;
 
 use crate::args::Arguments;
 use crate::config::{Config, ConfigError, Server};
+use crate::secrets;
 
 /// The configuration, and the folder that its paths start from.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(crate) struct Home {
 
 /// One environment variable. This is the one place of the program that reads the environment.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-fn environment(name: &str) -> Option<String> {
+pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -114,7 +115,7 @@ impl Home {
         })?;
         for server in &self.config.servers {
             let described = loaded.bundle.tools().any(|tool| tool.contract.server.as_str() == server.name);
-            if !described && loaded.bundle.tools().next().is_some() {
+            if !described && loaded.bundle.tools().next().is_some() && !self.empty(server) {
                 let (file, contract) = (self.file.display(), server.contract.display());
                 return Err(ConfigError::new(format!(
                     "{file}: the contract `{contract}` describes nothing of a server `{}`; its `server` must be that name",
@@ -124,6 +125,14 @@ impl Home {
             }
         }
         Ok(loaded)
+    }
+
+    /// Whether a server's contract is its own and describes nothing yet, so that nothing of the server can be called.
+    fn empty(&self, server: &Server) -> bool {
+        let file = self.path(&server.contract);
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        refmon_policy::source::parse_contract(&file, &text, &self.folder)
+            .is_ok_and(|contract| contract.server.as_str() == server.name && contract.operations.is_empty())
     }
 
     /// The person at this machine.
@@ -198,16 +207,23 @@ impl Home {
 
     /// What to start for a server: its command, a cleared environment, and what the configuration grants.
     pub(crate) fn launch(&self, server: &Server, command: &[OsString]) -> Result<Launch> {
+        if server.url.is_some() {
+            let text = format!("server `{}` has a `url` and no command to start: it needs `refmon serve`", server.name);
+            return Err(ConfigError::new(text).into());
+        }
         let mut command: Vec<OsString> = command.to_vec();
         if command.is_empty() {
-            command = server.command.iter().map(OsString::from).collect();
+            let words = server.command.iter().enumerate();
+            let expanded = words.map(|(at, word)| Ok(expand(&server.name, &format!("command[{at}]"), word)?.into()));
+            command = expanded.collect::<Result<_>>()?;
         }
         if command.is_empty() {
             return Err(
                 ConfigError::new(format!("server `{}` has no command; give one behind `--`", server.name)).into()
             );
         }
-        let mut launch = launch(command, self.folder.clone())?;
+        let folder = server.cwd.as_deref().map_or_else(|| self.folder.clone(), |cwd| self.path(cwd));
+        let mut launch = launch(command, folder)?;
         for (name, value) in &server.env {
             launch.environment.insert(name.clone(), resolve(&server.name, name, value)?);
         }
@@ -267,5 +283,23 @@ fn resolve(server: &str, name: &str, value: &str) -> Result<Secret<String>> {
         let text = std::fs::read_to_string(path).map_err(|error| missing(format!("the file {path}: {error}")))?;
         return Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
-    Ok(Secret::new(value.to_owned()))
+    Ok(Secret::new(expand(server, name, value)?))
+}
+
+/// Puts the values of environment variables in place of `${env:NAME}`. A value is not looked at for more of them.
+fn expand(server: &str, name: &str, text: &str) -> Result<String> {
+    let mut expanded = String::new();
+    let mut rest = text;
+    for (written, variable) in secrets::references(text) {
+        let Some((before, after)) = rest.split_once(&written) else { continue };
+        let value = environment(&variable).ok_or_else(|| {
+            let what = format!("`{name}` refers to the environment variable {variable}, which is not set");
+            ConfigError::new(format!("server `{server}`: {what}"))
+        })?;
+        expanded.push_str(before);
+        expanded.push_str(&value);
+        rest = after;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
 }

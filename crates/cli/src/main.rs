@@ -3,10 +3,14 @@
 //! Exit codes: 0 fine, 1 the answer is no, 2 usage or configuration, 3 could not find out.
 
 mod args;
+mod client;
 mod commands;
 mod config;
 mod home;
 mod output;
+mod plan;
+mod secrets;
+mod setup;
 mod suggest;
 mod watch;
 

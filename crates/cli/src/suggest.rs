@@ -345,12 +345,12 @@ pub(crate) fn replace(file: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("`{}` cannot be written", file.display()))
 }
 
-/// Folders among a command's arguments: the likely roots of its paths.
-pub(crate) fn roots(command: &[std::ffi::OsString]) -> Vec<String> {
+/// Folders among a command's arguments: the likely roots of its paths. Relative ones start from `cwd`.
+pub(crate) fn roots(command: &[std::ffi::OsString], cwd: Option<&Path>) -> Vec<String> {
     command
         .iter()
         .skip(1)
-        .map(PathBuf::from)
+        .map(|word| cwd.map_or_else(|| PathBuf::from(word), |cwd| cwd.join(word)))
         .filter(|path| path.is_dir())
         .map(|path| toml_edit::Value::from(path.to_string_lossy().as_ref()).to_string().trim().to_owned())
         .collect()

@@ -6,6 +6,7 @@ pub(crate) mod contract;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod holds;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod policy;
 pub(crate) mod serve;
