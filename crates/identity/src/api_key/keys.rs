@@ -65,7 +65,7 @@ pub(super) struct Stored {
 
 pub(super) type Keys = BTreeMap<KeyId, Stored>;
 
-/// What was last read, and of which file. A file that could not be used is remembered too.
+/// What was last read, and of which file. A file with wrong content is remembered too.
 #[derive(Debug)]
 struct Seen {
     stamp: Stamp,
@@ -181,9 +181,10 @@ impl ApiKeys {
         {
             return seen.keys.clone();
         }
-        // What cannot be opened has no stamp of what was read; the stamp of its name does.
         let (keys, stamp) = match self.load() {
             Ok((keys, stamp)) => (Ok(Arc::new(keys)), stamp),
+            // A disk that fails may work a moment later, and the file will look the same.
+            Err(error @ KeyFileError::File { .. }) => return Err(Arc::new(error)),
             Err(error) => (Err(Arc::new(error)), stamp),
         };
         *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(Seen { stamp, keys: keys.clone() });
