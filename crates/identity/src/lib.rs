@@ -17,7 +17,10 @@
 //! The crate opens no socket and reads no clock: fetching is a port, time is an argument. It does read and write the
 //! file of API keys.
 #![deny(clippy::indexing_slicing)]
-#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::allow_attributes, reason = "tests may index"))]
+#![cfg_attr(
+    test,
+    allow(clippy::indexing_slicing, clippy::string_slice, clippy::allow_attributes, reason = "tests may index")
+)]
 
 pub mod api_key;
 pub mod authenticator;

@@ -5,7 +5,7 @@
 //!
 //! INVARIANT: no variant holds a byte of a credential. Names in it are the operator's own or constants.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use refmon_core::ids::Scope;
@@ -209,8 +209,8 @@ impl Refused {
             Why::NoCredential => {}
             Why::Scopes(needed) => {
                 let needed: Vec<&str> = needed.iter().map(Scope::as_str).collect();
-                // Scopes have neither quotes nor backslashes. Writing to a string does not fail.
-                let _written = write!(value, ", error=\"insufficient_scope\", scope=\"{}\"", needed.join(" "));
+                // Scopes have neither quotes nor backslashes.
+                value.push_str(&format!(", error=\"insufficient_scope\", scope=\"{}\"", needed.join(" ")));
             }
             _ => value.push_str(", error=\"invalid_token\""),
         }

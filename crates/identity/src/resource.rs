@@ -1,7 +1,5 @@
 //! Our own name as an OAuth resource, and the document that says who issues tokens for it.
 
-use std::fmt::Write as _;
-
 use refmon_core::ids::Scope;
 use url::{Host, Url};
 
@@ -108,9 +106,7 @@ fn is_loopback(host: &Host<&str>) -> bool {
 
 /// The well-known address of a URL: the name between host and path (RFC 8615; RFC 8414, section 3.1).
 pub(crate) fn well_known(url: &Url, name: &str) -> Url {
-    let mut path = format!("/.well-known/{name}");
-    // Writing to a string does not fail.
-    let _written = write!(path, "{}", url.path().trim_end_matches('/'));
+    let path = format!("/.well-known/{name}{}", url.path().trim_end_matches('/'));
     let mut at = url.clone();
     at.set_path(&path);
     at

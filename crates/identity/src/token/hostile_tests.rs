@@ -192,18 +192,19 @@ fn rsa_keys_verify_with_the_padding_that_is_named_and_only_if_they_are_long() {
     refuse(&door(&web), vec![("a short key", signer.token("k1", &claims(A)), "no single key")]);
 }
 
+/// A token with ordinary claims, a part of whose text is replaced.
+fn respelled(signer: &Signer, from: &str, to: &str) -> String {
+    let text = claims(A).to_string();
+    assert!(text.contains(from), "{from}");
+    signer.raw(r#"{"alg":"ES256","kid":"k1"}"#, &text.replace(from, to))
+}
+
 #[test]
-fn a_hostile_claim_is_refused() {
+fn a_claim_that_is_not_for_us_now_is_refused() {
     let (door, signer) = setup();
-    let signer = &signer;
     let changed = |name: &str, value: Value| signer.token("k1", &with(claims(A), name, value));
-    let spelled = |from: &str, to: &str| {
-        let text = claims(A).to_string();
-        assert!(text.contains(from), "{from}");
-        signer.raw(r#"{"alg":"ES256","kid":"k1"}"#, &text.replace(from, to))
-    };
+    let spelled = |from: &str, to: &str| respelled(&signer, from, to);
     let exp = format!("\"exp\":{}", NOW + 600);
-    let tenant = r#""tenant":"acme""#;
     refuse(
         &door,
         vec![
@@ -239,6 +240,19 @@ fn a_hostile_claim_is_refused() {
             ("iss in upper case", changed("iss", json!("HTTPS://A.EXAMPLE")), "issuer is not configured"),
             ("iss a list", changed("iss", json!([A])), "`iss`"),
             ("iss twice", spelled(r#""iss":"#, r#""iss":"https://b.example","iss":"#), "single reading"),
+        ],
+    );
+}
+
+#[test]
+fn a_claim_that_names_nobody_or_two_is_refused() {
+    let (door, signer) = setup();
+    let changed = |name: &str, value: Value| signer.token("k1", &with(claims(A), name, value));
+    let spelled = |from: &str, to: &str| respelled(&signer, from, to);
+    let tenant = r#""tenant":"acme""#;
+    refuse(
+        &door,
+        vec![
             ("tenant absent", changed("tenant", Value::Null), "`tenant`"),
             ("tenant twice", spelled(tenant, r#""tenant":"acme","tenant":"evil""#), "single reading"),
             ("tenant and Tenant", spelled(tenant, r#""tenant":"acme","Tenant":"evil""#), "single reading"),

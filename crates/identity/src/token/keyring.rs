@@ -33,11 +33,13 @@ struct Held {
     generation: u64,
 }
 
+type UnderWay = Pin<Box<dyn Future<Output = Result<KeySet, DocumentError>> + Send>>;
+
 /// The attempts to fetch, one at a time.
 #[derive(Default)]
 struct Attempts {
     began: Option<Moment>,
-    under_way: Option<Pin<Box<dyn Future<Output = Result<KeySet, DocumentError>> + Send>>>,
+    under_way: Option<UnderWay>,
     failed: Option<Arc<DocumentError>>,
 }
 
