@@ -47,6 +47,7 @@ fn a_wrong_credential_never_falls_back_to_the_local_caller() {
     let extra = token.replacen(' ', "  ", 1);
     let tab = token.replacen(' ', "\t", 1);
     let basic = token.replacen("Bearer", "Basic", 1);
+    let digest = token.replacen("Bearer", "Digest", 1);
     let dpop = token.replacen("Bearer", "DPoP", 1);
     let listed = format!("{token}, {token}");
     let after = format!("{token} ");
@@ -65,6 +66,7 @@ fn a_wrong_credential_never_falls_back_to_the_local_caller() {
         &[&extra],
         &[&tab],
         &[&basic],
+        &[&digest],
         &[&dpop],
         &[&listed],
         &[&after],

@@ -214,6 +214,17 @@ fn a_copy_of_the_file_under_another_pepper_opens_nothing() {
 }
 
 #[test]
+fn a_code_that_is_copied_to_another_entry_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = open(folder.path());
+    let (id, key) = keys.issue(new(NOW + 60), at(NOW)).unwrap();
+    let path = file(folder.path());
+    let renamed = "0123456789abcdef";
+    write(&path, &fs::read_to_string(&path).unwrap().replace(&id.to_string(), renamed));
+    assert!(matches!(why(&keys, &key.expose().replace(&id.to_string(), renamed)), Why::ApiKeySecret));
+}
+
+#[test]
 fn whoever_changes_the_file_at_the_same_time_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path());

@@ -15,7 +15,7 @@ use crate::testing_tests::{
     A, B, NOW, RESOURCE, Signer, Web, at, base64, claims, configured, door, present, rsa_components, rsa_signature,
     run, with,
 };
-use crate::token::{AgentFrom, Algorithm, ScopesFrom, TenantFrom};
+use crate::token::{AgentFrom, Algorithm, ScopesFrom, TenantFrom, Verifier};
 
 /// A door, the key of its issuer, and a second key of the same.
 fn setup() -> (Authenticator, Signer) {
@@ -367,6 +367,16 @@ fn of_two_issuers_each_speaks_with_its_own_keys_for_its_own_tenants() {
         ],
     );
     assert_eq!(web.fetched(), fetched, "a name that is not configured is not asked");
+}
+
+#[test]
+fn an_issuer_is_compared_where_its_keys_are() {
+    let (web, signer) = (Arc::new(Web::default()), Signer::p256());
+    web.issuer(A, &[signer.jwk("k1")]);
+    let verifier = Verifier::new(configured(A, TenantFrom::AnyIn("tenant".to_owned())), web);
+    assert!(run(verifier.verify(&signer.token("k1", &claims(A)), at(NOW))).is_ok());
+    let mixed = run(verifier.verify(&signer.token("k1", &claims(B)), at(NOW)));
+    assert!(matches!(mixed, Err(Why::Issuer)));
 }
 
 #[test]

@@ -133,8 +133,11 @@ fn a_client_that_hangs_up_does_not_take_the_fetch_with_it() {
     }
     assert_eq!(web.fetched(), 1, "one attempt, begun by the first and continued by the others");
     web.stalled.store(false, Ordering::SeqCst);
-    assert!(present(&door, &long(&signer, "k1"), NOW + 10).is_ok());
+    let continued = NOW + KEYS_FRESH_SECONDS - 1;
+    assert!(present(&door, &long(&signer, "k1"), continued).is_ok());
     assert_eq!(web.fetched(), PAGES);
+    assert!(present(&door, &long(&signer, "k1"), continued + 1).is_ok());
+    assert_eq!(web.fetched(), 2 * PAGES, "keys are as old as the attempt that brought them");
 }
 
 #[test]
