@@ -257,7 +257,12 @@ fn no_secret_is_printed() {
 
 proptest! {
     #[test]
-    fn a_key_parses_as_it_prints_and_in_no_other_spelling(id in any::<[u8; 8]>(), secret in any::<[u8; 32]>(), place in 0usize..67, byte in 0x21u8..0x7f) {
+    fn a_key_parses_as_it_prints_and_in_no_other_spelling(
+        id in any::<[u8; 8]>(),
+        secret in any::<[u8; 32]>(),
+        place in 0usize..67,
+        byte in 0x21u8..0x7f,
+    ) {
         let id = KeyId::from_random(id);
         let text = credential::print(id, &Secret::new(secret));
         let (parsed, bytes) = credential::parse(text.expose()).unwrap();
