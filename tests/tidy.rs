@@ -26,7 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("refmon-audit", &["refmon-core"]),
     ("refmon-store", &["refmon-core"]),
     ("refmon-gateway", &["refmon-core"]),
-    ("refmon", &["refmon-core", "refmon-policy", "refmon-audit", "refmon-store", "refmon-gateway"]),
+    ("refmon-identity", &["refmon-core"]),
+    ("refmon", &["refmon-core", "refmon-policy", "refmon-audit", "refmon-store", "refmon-gateway", "refmon-identity"]),
     ("refmon-bench", &["refmon-core", "refmon-policy", "refmon-audit", "refmon-store", "refmon-gateway"]),
     ("refmon-tests", &["refmon-core", "refmon-policy", "refmon-audit", "refmon-store", "refmon-gateway"]),
 ];

@@ -95,6 +95,9 @@ pub(crate) struct Server {
     /// What is sent to the URL with every request.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
+    /// Whether the URL may lead to this machine or into a private network, and may do without encryption.
+    #[serde(default)]
+    pub(crate) private: bool,
     pub(crate) contract: PathBuf,
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,

@@ -14,6 +14,7 @@ use refmon_core::ports::{self, Clock, Fault, Wait};
 use refmon_core::record::Record;
 use refmon_core::secret::Secret;
 use refmon_gateway::child::{BASE_ENVIRONMENT, Launch};
+use refmon_gateway::link::{Reach, Reachable, Remote};
 use refmon_gateway::system::System;
 use refmon_policy::{Loaded, Sources};
 use refmon_store::Stores;
@@ -203,6 +204,20 @@ impl Home {
         let wrong =
             |error| ConfigError::new(format!("{}: server name `{}`: {error}", self.file.display(), server.name));
         Ok(ServerName::parse(&server.name).map_err(wrong)?)
+    }
+
+    /// How a server is reached: its command, or its URL with the operator's own credentials.
+    pub(crate) fn reach(&self, server: &Server) -> Result<Reach> {
+        let Some(url) = &server.url else { return Ok(Reach::Command(self.launch(server, &[])?)) };
+        let url = expand(&server.name, "url", url)?;
+        let headers = server
+            .headers
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), resolve(&server.name, &format!("headers.{name}"), value)?)));
+        let reachable = if server.private { Reachable::Anywhere } else { Reachable::Public };
+        let remote = Remote::new(&url, headers.collect::<Result<Vec<_>>>()?, reachable);
+        let remote = remote.map_err(|error| ConfigError::new(format!("server `{}`: {error}", server.name)))?;
+        Ok(Reach::Remote(remote))
     }
 
     /// What to start for a server: its command, a cleared environment, and what the configuration grants.

@@ -13,7 +13,7 @@ use refmon_core::ports::Entropy;
 use refmon_core::record::Event;
 use refmon_gateway::http::{Authenticate, Authenticated, Doors, Known, Listener, Unauthenticated};
 use refmon_gateway::hub::{Hub, Parts};
-use refmon_gateway::link::{Reach, Spec};
+use refmon_gateway::link::Spec;
 use refmon_gateway::session::Observer;
 use refmon_gateway::system::System;
 use refmon_policy::Loaded;
@@ -121,7 +121,7 @@ fn specs(home: &Home) -> Result<Vec<Spec>> {
     home.config
         .servers
         .iter()
-        .map(|server| Ok(Spec { name: home.server_name(server)?, reach: Reach::Command(home.launch(server, &[])?) }))
+        .map(|server| Ok(Spec { name: home.server_name(server)?, reach: home.reach(server)? }))
         .collect()
 }
 

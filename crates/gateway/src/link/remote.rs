@@ -323,7 +323,8 @@ impl RemoteLink {
         let task = self.runtime.spawn(async move {
             let mut failures = 0;
             while failures < RECONNECT.1 {
-                let (session, extra) = (link.told().session.clone(), link.version());
+                let session = link.told().session.clone();
+                let extra = link.version();
                 let Ok(request) = link.request(Method::GET, Bytes::new(), session, &extra) else { return };
                 match link.ask(request).await {
                     Ok(response) if response.status().is_success() => {
