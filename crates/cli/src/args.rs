@@ -48,8 +48,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ContractCommand,
     },
+    /// Issue and revoke API keys for `refmon serve`
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// Decide on calls that wait for a person
     Holds {
+        /// The tenant whose calls wait [default: that of the configuration]
+        #[arg(long, global = true)]
+        tenant: Option<String>,
         #[command(subcommand)]
         command: HoldsCommand,
     },
@@ -126,6 +134,38 @@ pub(crate) enum ContractCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Issue a key and print it once
+    Add(KeyOptions),
+    /// List the keys, without their secrets
+    List,
+    /// Revoke a key, at once and for good
+    Revoke {
+        /// The key's identifier, as `refmon key list` prints it
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyOptions {
+    /// The person for whom the agent acts
+    #[arg(long)]
+    pub(crate) user: String,
+    /// The agent
+    #[arg(long, default_value = "agent")]
+    pub(crate) agent: String,
+    /// The tenant [default: that of the configuration]
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// A scope that the key grants; repeat it for more
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub(crate) scopes: Vec<String>,
+    /// Days until the key expires, at most 365
+    #[arg(long, default_value_t = 90)]
+    pub(crate) days: u64,
 }
 
 #[derive(Debug, Subcommand)]

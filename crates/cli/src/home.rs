@@ -16,6 +16,7 @@ use refmon_core::secret::Secret;
 use refmon_gateway::child::{BASE_ENVIRONMENT, Launch};
 use refmon_gateway::link::{Reach, Reachable, Remote};
 use refmon_gateway::system::System;
+use refmon_identity::api_key::ApiKeys;
 use refmon_policy::{Loaded, Sources};
 use refmon_store::Stores;
 
@@ -145,13 +146,25 @@ impl Home {
         let login = || format!("uid-{}", rustix::process::getuid().as_raw());
         let user = identity.user.clone().unwrap_or_else(login);
         let scopes = identity.scopes.iter().map(|scope| Scope::parse(scope).map_err(|error| wrong("scopes", error)));
-        let crate::config::IdentityKind::Local = identity.kind;
         Ok(Caller::local(
             TenantId::parse(&identity.tenant).map_err(|error| wrong("tenant", error))?,
             UserId::parse(&user).map_err(|error| wrong("user", error))?,
             AgentId::parse(&identity.agent).map_err(|error| wrong("agent", error))?,
             scopes.collect::<Result<Vec<_>, _>>()?,
         ))
+    }
+
+    /// The person at this machine, who owns its files, on behalf of a tenant.
+    pub(crate) fn operator(&self, tenant: Option<&str>) -> Result<Caller> {
+        let caller = self.caller()?;
+        let Some(tenant) = tenant else { return Ok(caller) };
+        let tenant = TenantId::parse(tenant).map_err(|error| ConfigError::new(format!("--tenant: {error}")))?;
+        Ok(Caller::local(tenant, caller.user().clone(), caller.agent().clone(), caller.scopes().iter().cloned()))
+    }
+
+    /// The API keys of `refmon serve`.
+    pub(crate) fn api_keys(&self) -> Result<ApiKeys> {
+        Ok(ApiKeys::open(&self.data()?)?)
     }
 
     pub(crate) fn stores(&self) -> Result<Stores> {

@@ -6,6 +6,7 @@ mod args;
 mod client;
 mod commands;
 mod config;
+mod entrance;
 mod home;
 mod output;
 mod plan;
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
         Command::Explain { record } => commands::explain::run(&arguments, record, output),
         Command::Policy { command } => commands::policy::run(&arguments, command, output),
         Command::Contract { command } => commands::contract::run(&arguments, command, output),
-        Command::Holds { command } => commands::holds::run(&arguments, command, output),
+        Command::Key { command } => commands::key::run(&arguments, command, output),
+        Command::Holds { tenant, command } => commands::holds::run(&arguments, tenant.as_deref(), command, output),
         Command::Audit { command } => commands::audit::run(&arguments, command, output),
         Command::Doctor => commands::doctor::run(&arguments, output),
     };

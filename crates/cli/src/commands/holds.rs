@@ -13,9 +13,14 @@ use crate::args::{Arguments, HoldsCommand};
 use crate::home::Home;
 use crate::output::{Answer, Output, table, time};
 
-pub(crate) fn run(arguments: &Arguments, command: &HoldsCommand, output: Output) -> Result<Answer> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    tenant: Option<&str>,
+    command: &HoldsCommand,
+    output: Output,
+) -> Result<Answer> {
     let home = Home::open(arguments)?;
-    let (caller, stores) = (home.caller()?, home.stores()?);
+    let (caller, stores) = (home.operator(tenant)?, home.stores()?);
     let now = System::new().now();
     let store = stores.of(&caller);
     match command {

@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod holds;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod key;
 pub(crate) mod policy;
 pub(crate) mod serve;
 pub(crate) mod wrap;

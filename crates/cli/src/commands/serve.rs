@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use refmon_core::bundle::Tool;
 use refmon_core::caller::Caller;
 use refmon_core::contract::{Effect, HoldMode};
-use refmon_core::ports::Entropy;
+use refmon_core::ids::Scope;
+use refmon_core::ports::{Clock, Entropy};
 use refmon_core::record::Event;
-use refmon_gateway::http::{Authenticate, Authenticated, Doors, Known, Listener, Unauthenticated};
+use refmon_gateway::http::{Doors, Known, Listener};
 use refmon_gateway::hub::{Hub, Parts};
 use refmon_gateway::link::Spec;
 use refmon_gateway::session::Observer;
@@ -23,7 +22,8 @@ use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
 use crate::args::Arguments;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, IdentityKind};
+use crate::entrance::Entrance;
 use crate::home::{Assembled, Home};
 use crate::output::{Answer, Output};
 use crate::watch::{Person, reload, tell_opened};
@@ -40,19 +40,13 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
         ))
         .into());
     }
-    let address = home.config.listen.http;
-    if !address.ip().is_loopback() {
-        return Err(ConfigError::new(format!(
-            "[listen] http = \"{address}\" can be reached by others, and `local` identity is for this machine alone; listen at 127.0.0.1"
-        ))
-        .into());
-    }
-    let caller = Arc::new(home.caller()?);
     let specs = specs(&home)?;
     let loaded = home.load()?;
-    let told = summary(&home, &loaded, &caller);
-    let parts = home.monitor(loaded)?;
     let observer: Arc<dyn Observer> = Arc::new(Person::about("serve"));
+    let clock: Arc<dyn Clock> = Arc::new(System::new());
+    let entrance = Entrance::new(&home, clock, scopes(&loaded), Arc::clone(&observer))?;
+    let told = summary(&home, &loaded, &entrance)?;
+    let parts = home.monitor(loaded)?;
     tell_opened(&parts.opened, observer.as_ref());
     reload(&home, &parts.monitor, &observer);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -61,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
         .thread_name("refmon-serve")
         .build()
         .context("the runtime does not start")?;
-    let served = runtime.block_on(serve(&home, &parts, specs, caller, observer, |bound| {
+    let served = runtime.block_on(serve(&home, &parts, specs, entrance, observer, |bound| {
         output.event(&json!({ "listening": format!("http://{bound}/mcp") }), || {
             format!("refmon serves MCP at http://{bound}/mcp\n{told}")
         });
@@ -77,7 +71,7 @@ async fn serve(
     home: &Home,
     parts: &Assembled,
     specs: Vec<Spec>,
-    caller: Arc<Caller>,
+    entrance: Entrance,
     observer: Arc<dyn Observer>,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<()> {
@@ -111,7 +105,7 @@ async fn serve(
         }
     });
     ready(bound);
-    let doors = Doors { hub: Arc::new(hub), known, authenticate: Arc::new(Local(caller)) };
+    let doors = Doors { hub: Arc::new(hub), known, authenticate: Arc::new(entrance) };
     listener.serve(doors, stop).await;
     Ok(())
 }
@@ -125,13 +119,29 @@ fn specs(home: &Home) -> Result<Vec<Spec>> {
         .collect()
 }
 
-/// Who may call, and what becomes of each server's tools as far as the tool alone says.
-fn summary(home: &Home, loaded: &Loaded, caller: &Caller) -> String {
-    let mut lines = vec![format!("  callers   this machine only, as {} (tenant {})", caller.user(), caller.tenant())];
+/// Who may call, and what becomes of each server's tools as far as the tool alone says, for a caller with every scope.
+fn summary(home: &Home, loaded: &Loaded, entrance: &Entrance) -> Result<String> {
+    let own = home.caller()?;
+    let caller = match home.config.identity.kind {
+        IdentityKind::Local => own,
+        IdentityKind::Keys | IdentityKind::Oidc => {
+            Caller::local(own.tenant().clone(), own.user().clone(), own.agent().clone(), scopes(loaded))
+        }
+    };
+    let mut lines = vec![format!("  callers   {}", entrance.whom())];
     for server in &home.config.servers {
-        lines.push(format!("  {:<9} {}", server.name, forecast(loaded, &server.name, caller)));
+        lines.push(format!("  {:<9} {}", server.name, forecast(loaded, &server.name, &caller)));
     }
-    lines.join("\n")
+    Ok(lines.join("\n"))
+}
+
+/// Every scope that a tool asks for.
+fn scopes(loaded: &Loaded) -> Vec<Scope> {
+    let mut scopes: Vec<Scope> =
+        loaded.bundle.tools().flat_map(|tool| tool.contract.required_scopes.iter().cloned()).collect();
+    scopes.sort();
+    scopes.dedup();
+    scopes
 }
 
 /// How many tools of a server would be permitted, held and denied, as far as the tool alone says.
@@ -152,19 +162,4 @@ fn forecast(loaded: &Loaded, server: &str, caller: &Caller) -> String {
     format!(
         "{permitted} tools permitted, {held} held for a person, {denied} denied; what no contract describes is denied"
     )
-}
-
-/// The one person at this machine. Whoever sends a credential means another identity, and is refused.
-struct Local(Arc<Caller>);
-
-impl Authenticate for Local {
-    fn authenticate<'a>(&'a self, headers: &'a HeaderMap, loopback: bool) -> Authenticated<'a> {
-        let known = loopback && !headers.contains_key(AUTHORIZATION);
-        let challenge = "Bearer realm=\"refmon\"".to_owned();
-        Box::pin(std::future::ready(if known { Ok(Arc::clone(&self.0)) } else { Err(Unauthenticated { challenge }) }))
-    }
-
-    fn metadata(&self) -> Option<String> {
-        None
-    }
 }

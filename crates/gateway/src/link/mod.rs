@@ -5,6 +5,7 @@
 //! queue or fails. What comes back goes through [`crate::session::Session::from_server`] before anyone sees it.
 
 mod child;
+mod documents;
 pub mod events;
 mod guard;
 mod remote;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Weak};
 use refmon_core::ids::ServerName;
 
 pub(crate) use child::ChildLink;
+pub use documents::Documents;
 pub use guard::{AddressRefused, Reachable};
 pub(crate) use remote::RemoteLink;
 pub use remote::{Remote, RemoteError};

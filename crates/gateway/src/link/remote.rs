@@ -38,7 +38,7 @@ const ANSWER: Duration = Duration::from_secs(600);
 /// How long to wait before a stream of a server is asked for again, and how often without a message in between.
 const RECONNECT: (Duration, usize) = (Duration::from_secs(1), 5);
 
-type Connector = HttpsConnector<HttpConnector<Resolver>>;
+pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// A server that is reached over HTTP.
 pub struct Remote {
@@ -122,7 +122,7 @@ impl Remote {
     }
 }
 
-fn client(reachable: Reachable) -> Result<Client<Connector, Full<Bytes>>, RemoteError> {
+pub(super) fn client(reachable: Reachable) -> Result<Client<Connector, Full<Bytes>>, RemoteError> {
     let mut http = HttpConnector::new_with_resolver(Resolver(reachable));
     http.enforce_http(false);
     http.set_nodelay(true);
