@@ -146,7 +146,10 @@ fn issuer(identity: &Identity) -> Result<(Issuer, Resource), String> {
             TenantFrom::Claim { name: name.clone(), tenants }
         }
     };
-    let said = |error: refmon_identity::token::IssuerError| format!("[identity] {error}");
+    let said = |error: refmon_identity::token::IssuerError| match std::error::Error::source(&error) {
+        Some(cause) => format!("[identity] {error}: {cause}"),
+        None => format!("[identity] {error}"),
+    };
     let mut issuer = Issuer::new(url, resource.clone(), from).map_err(said)?;
     if !identity.algorithms.is_empty() {
         let known = |text: &String| {

@@ -262,7 +262,7 @@ impl Gate {
             }
             Kind::Result(_) | Kind::Error(_) => {
                 // An answer to a request that nobody made is dropped; so is one that came twice.
-                let _waited_for = block(|| client.answer(&message));
+                let _waited_for = block(|| client.answer(message));
                 empty(StatusCode::ACCEPTED)
             }
         }

@@ -1,6 +1,6 @@
 //! A client: who asks, in which era, and its peers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,11 @@ use refmon_core::json::Json;
 use refmon_core::monitor::Route;
 use refmon_core::record::Door;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use super::Parts;
+use super::bridge::Parked;
 use super::peer::{Event, Exchange, Peer};
 use crate::link::Spec;
 use crate::message::{Id, Kind, Message};
@@ -24,6 +26,8 @@ use crate::session::SUPPORTED;
 
 /// How long a server may take for its handshake; package runners fetch and build before it.
 const HANDSHAKE: Duration = Duration::from_secs(60);
+/// How long a server may take to say whether it speaks the newer era. One of the older era may say nothing at all.
+const PROBE: Duration = Duration::from_secs(8);
 /// How long a server that could not be reached is left alone.
 const REST: Duration = Duration::from_secs(2);
 /// Messages that belong to no request and wait for the client to read them.
@@ -49,11 +53,33 @@ pub(crate) enum Out {
     Last(Vec<u8>),
 }
 
+/// Spans of a message, and what stands in their place.
+pub(super) type Edits = Vec<(Range<usize>, Vec<u8>)>;
+
 /// A server that has been reached.
 pub(super) struct Connected {
     pub(super) peer: Arc<Peer>,
+    pub(super) era: Era,
     /// What it answered in the handshake.
     pub(super) hello: Message,
+    /// What a server of the newer era announces to a client of the older one, for as long as this lives.
+    listening: Mutex<Option<AbortHandle>>,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        if let Some(task) = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+}
+
+/// Who waits for the client's answer to a request.
+enum Asked {
+    /// A server, under the identifier that it gave.
+    Server(Arc<Peer>, Vec<u8>),
+    /// The bridge between the eras.
+    Bridge(oneshot::Sender<Message>),
 }
 
 #[derive(Default)]
@@ -76,11 +102,19 @@ pub(crate) struct Client {
     unsolicited: mpsc::Sender<(usize, Event)>,
     stream: Arc<tokio::sync::Mutex<mpsc::Receiver<(usize, Event)>>>,
     /// Requests of servers, by the identifier that the client knows.
-    asked: Mutex<HashMap<String, (Arc<Peer>, Vec<u8>)>>,
+    asked: Mutex<HashMap<String, Asked>>,
     asked_last: AtomicU64,
     /// Requests of the client under way, by its identifier.
     under_way: Mutex<HashMap<String, (Arc<Peer>, u64)>>,
     used: Mutex<Instant>,
+    /// Calls that wait for a newer client's answers, by handle.
+    parked: Mutex<HashMap<String, Parked>>,
+    /// What older servers announce to a newer client.
+    heard: broadcast::Sender<Vec<u8>>,
+    hearing: AtomicBool,
+    /// The level and the resources that an older client asked for, on behalf of newer servers.
+    log_level: Mutex<Option<String>>,
+    subscribed: Mutex<BTreeSet<String>>,
 }
 
 impl Client {
@@ -107,6 +141,11 @@ impl Client {
             asked_last: AtomicU64::new(0),
             under_way: Mutex::default(),
             used: Mutex::new(Instant::now()),
+            parked: Mutex::default(),
+            heard: broadcast::channel(UNSOLICITED_MAX).0,
+            hearing: AtomicBool::new(false),
+            log_level: Mutex::default(),
+            subscribed: Mutex::default(),
         })
     }
 
@@ -128,7 +167,15 @@ impl Client {
         self.under_way().is_empty() && now.saturating_duration_since(used) > limit
     }
 
-    fn touch(&self) {
+    pub(super) const fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(super) const fn hello(&self) -> Option<&Message> {
+        self.hello.as_ref()
+    }
+
+    pub(super) fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
@@ -162,19 +209,25 @@ impl Client {
         }
         for slot in &self.slots {
             let connected = slot.lock().await.connected.as_ref().map(Arc::clone);
-            if let Some(connected) = connected {
-                connected.peer.submit(message.bytes.clone());
+            match connected {
+                Some(connected) if connected.era == self.era() => connected.peer.submit(message.bytes.clone()),
+                Some(connected) if method == "notifications/initialized" => self.listen(&connected, Vec::new()),
+                _ => {}
             }
         }
     }
 
-    /// Takes an answer to a request of a server. Says whether anybody waited for it.
-    pub(crate) fn answer(&self, message: &Message) -> bool {
+    /// Takes an answer to a request. Says whether anybody waited for it.
+    pub(crate) fn answer(&self, message: Message) -> bool {
         self.touch();
         let (Kind::Result(id) | Kind::Error(Some(id))) = &message.kind else { return false };
         let found = self.asked().remove(&id.canonical);
-        let Some((peer, spelled)) = found else { return false };
-        peer.submit(message.with(vec![(message.id.clone(), spelled)]));
+        match found {
+            Some(Asked::Server(peer, spelled)) => peer.submit(message.with(vec![(message.id.clone(), spelled)])),
+            // A bridge that has given up wants no answer.
+            Some(Asked::Bridge(waits)) => drop(waits.send(message)),
+            None => return false,
+        }
         true
     }
 
@@ -220,6 +273,12 @@ impl Client {
         }
         self.asked().clear();
         self.under_way().clear();
+        self.parked().clear();
+    }
+
+    /// Gives up calls whose client did not answer in time.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.parked().retain(|_, parked| !parked.is_over(now));
     }
 
     // === servers ===
@@ -267,38 +326,61 @@ impl Client {
             self.parts.observer.notice(&format!("the server `{}` does not start: {error}", spec.name));
             None
         })?;
-        let mut exchange = match &self.hello {
-            Some(hello) => peer.ask(hello, Vec::new(), HeaderMap::new()),
-            None => peer.request("server/discover", &discovery()),
-        };
-        let answer = tokio::time::timeout(HANDSHAKE, &mut exchange.answer).await;
-        let hello = answer.ok().and_then(Result::ok).ok_or(None)?;
-        if !matches!(hello.kind, Kind::Result(_)) {
-            return Err(Some(hello));
-        }
-        if let Some(version) = hello.text("protocolVersion").filter(|_| self.hello.is_some()) {
+        let (era, hello) = self.handshake(&peer).await?;
+        if let Some(version) = hello.text("protocolVersion").filter(|_| era == Era::Legacy) {
             peer.agreed(&version);
         }
-        if self.ready.load(Ordering::Acquire) {
+        if era == Era::Legacy && (self.era() == Era::Modern || self.ready.load(Ordering::Acquire)) {
             peer.submit(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_vec());
         }
-        Ok(Connected { peer, hello })
+        Ok(Connected { peer, era, hello, listening: Mutex::default() })
+    }
+
+    /// Finds out in which era a server speaks: first that of the client, then the other one.
+    async fn handshake(&self, peer: &Arc<Peer>) -> Result<(Era, Message), Option<Message>> {
+        let own = match &self.hello {
+            Some(hello) => answered(peer.ask(hello, Vec::new(), HeaderMap::new()), HANDSHAKE).await,
+            None => answered(peer.request("server/discover", &discovery()), PROBE).await,
+        };
+        let refused = match own {
+            Some(Ok(hello)) => return Ok((self.era(), hello)),
+            Some(Err(refused)) => Some(refused),
+            None if self.era() == Era::Legacy => return Err(None),
+            None => None,
+        };
+        let other = match self.era() {
+            Era::Legacy => {
+                answered(peer.request("server/discover", &format!("{{\"_meta\":{{{}}}}}", self.envelope())), HANDSHAKE)
+                    .await
+            }
+            Era::Modern => answered(peer.request("initialize", &introduction()), HANDSHAKE).await,
+        };
+        match other {
+            Some(Ok(hello)) => Ok((if self.era() == Era::Legacy { Era::Modern } else { Era::Legacy }, hello)),
+            // What the server said to the client's own handshake tells more.
+            _ => Err(refused),
+        }
     }
 
     // === one request, one server ===
 
     /// Sends a request to one server and passes on what comes back, the answer changed by `finish`.
     pub(super) async fn relay(
-        &self,
+        self: &Arc<Self>,
         index: usize,
         message: &Message,
-        edits: Vec<(Range<usize>, Vec<u8>)>,
+        edits: Edits,
         headers: HeaderMap,
         out: &mpsc::Sender<Out>,
     ) {
         let Some(connected) = self.connected(index).await else {
             return self.fail(message, "the tool server cannot be reached", out).await;
         };
+        match (self.era(), connected.era) {
+            (Era::Modern, Era::Legacy) => return self.to_older(&connected, message, edits, out).await,
+            (Era::Legacy, Era::Modern) => return self.to_newer(&connected, message, edits, out).await,
+            (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {}
+        }
         let mut exchange = connected.peer.ask(message, edits, headers);
         let Kind::Request(_, id) = &message.kind else { return };
         self.under_way().insert(id.canonical.clone(), (Arc::clone(&connected.peer), exchange.ticket));
@@ -338,13 +420,23 @@ impl Client {
     /// A server's request with an identifier that no other server's has.
     fn for_client(&self, peer: &Arc<Peer>, request: &Message) -> Option<Vec<u8>> {
         let spelled = request.bytes.get(request.id.clone())?.to_vec();
+        let id = self.remember(Asked::Server(Arc::clone(peer), spelled))?;
+        Some(request.with(vec![(request.id.clone(), id.into_bytes())]))
+    }
+
+    /// An identifier for a request to the client whose answer the bridge waits for.
+    pub(super) fn ask_client(&self, waits: oneshot::Sender<Message>) -> Option<String> {
+        self.remember(Asked::Bridge(waits))
+    }
+
+    fn remember(&self, who: Asked) -> Option<String> {
         let id = format!("\"refmon-{}\"", self.asked_last.fetch_add(1, Ordering::Relaxed));
         let mut asked = self.asked();
         if asked.len() >= ASKED_MAX {
             return None;
         }
-        asked.insert(id.clone(), (Arc::clone(peer), spelled));
-        Some(request.with(vec![(request.id.clone(), id.into_bytes())]))
+        asked.insert(id.clone(), who);
+        Some(id)
     }
 
     /// Answers a request with an error of refmon's own.
@@ -362,13 +454,78 @@ impl Client {
         drop(out.send(Out::Last(bytes)).await);
     }
 
-    fn asked(&self) -> MutexGuard<'_, HashMap<String, (Arc<Peer>, Vec<u8>)>> {
+    pub(super) fn parked(&self) -> MutexGuard<'_, HashMap<String, Parked>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn log_level(&self) -> MutexGuard<'_, Option<String>> {
+        self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn unsolicited_sender(&self) -> mpsc::Sender<(usize, Event)> {
+        self.unsolicited.clone()
+    }
+
+    /// What older servers announce. The first one who listens lets the announcements flow.
+    pub(super) fn hear(self: &Arc<Self>) -> broadcast::Receiver<Vec<u8>> {
+        let heard = self.heard.subscribe();
+        if !self.hearing.swap(true, Ordering::AcqRel) {
+            let (stream, client) = (Arc::clone(&self.stream), Arc::downgrade(self));
+            self.parts.runtime.spawn(async move {
+                let mut stream = stream.lock().await;
+                while let Some((_, event)) = stream.recv().await {
+                    let Some(client) = client.upgrade() else { return };
+                    if let Event::Notification(bytes) = event {
+                        // Nobody may be listening just now.
+                        let _listeners = client.heard.send(bytes).unwrap_or_default();
+                    }
+                }
+            });
+        }
+        heard
+    }
+
+    /// Takes note of a resource that an older client wants to hear of, and listens anew.
+    pub(super) fn subscribe(self: &Arc<Self>, connected: &Arc<Connected>, wanted: bool, uri: String) {
+        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changed = if wanted { subscribed.insert(uri) } else { subscribed.remove(&uri) };
+        let uris = subscribed.iter().cloned().collect();
+        drop(subscribed);
+        self.listen(connected, uris);
+    }
+
+    fn listen(self: &Arc<Self>, connected: &Arc<Connected>, uris: Vec<String>) {
+        let task = self.listen_to_newer(connected, uris);
+        let before = connected.listening.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
+        if let Some(before) = before {
+            before.abort();
+        }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<String, Asked>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<String, (Arc<Peer>, u64)>> {
+    pub(super) fn under_way(&self) -> MutexGuard<'_, HashMap<String, (Arc<Peer>, u64)>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The answer to a handshake: a result, or what else the server said. `None` if it said nothing in time.
+async fn answered(mut exchange: Exchange, limit: Duration) -> Option<Result<Message, Message>> {
+    let answer = tokio::time::timeout(limit, &mut exchange.answer).await.ok()?.ok()?;
+    Some(if matches!(answer.kind, Kind::Result(_)) { Ok(answer) } else { Err(answer) })
+}
+
+/// The parameters of refmon's own `initialize`, on behalf of clients whose abilities are told with each request: what
+/// one of them lacks is refused when a server asks for it.
+fn introduction() -> String {
+    json!({
+        "protocolVersion": "2025-11-25",
+        "capabilities": { "elicitation": { "form": {}, "url": {} }, "sampling": {}, "roots": {} },
+        "clientInfo": { "name": "refmon", "version": env!("CARGO_PKG_VERSION") },
+    })
+    .to_string()
 }
 
 /// The parameters of refmon's own `server/discover`.

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::bridge::completed;
 use super::client::{Client, Connected, Era, Out};
 use crate::definitions::elements;
 use crate::message::{Id, Kind, Message};
@@ -59,6 +60,10 @@ impl Client {
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => self.by_resource(&message, out).await,
             "ping" => self.result(&id, "{}", out).await,
             "server/discover" => self.discover(&id, out).await,
+            "subscriptions/listen" => {
+                let found = self.all_connected().await;
+                self.listen_to_all(&found, &message, &id, out).await;
+            }
             "logging/setLevel" => self.everywhere(&message, &id, out).await,
             // The first server's session denies and records what is mediated nowhere.
             _ => self.relay(0, &message, Vec::new(), headers, out).await,
@@ -78,6 +83,10 @@ impl Client {
                 }
                 return self.fail(message, "the tool server cannot be reached", out).await;
             };
+            if connected.era == Era::Modern {
+                let asked = message.text("protocolVersion").unwrap_or_default();
+                return self.result(id, &self.introduced(&connected, &asked), out).await;
+            }
             let hello = &connected.hello;
             let restored = hello.with(vec![(hello.id.clone(), id.spelled.clone())]);
             return drop(out.send(Out::Last(restored)).await);
@@ -168,9 +177,9 @@ impl Client {
         for (server, cursor) in cursors {
             let (client, method) = (Arc::clone(self), method.to_owned());
             let params = params(message, cursor.as_deref());
-            waiting.spawn(
-                async move { tokio::time::timeout(PART, client.part(server, &method, key, &params)).await.ok()? },
-            );
+            waiting.spawn(async move {
+                tokio::time::timeout(PART, client.part(server, &method, key, &params, cursor.as_deref())).await.ok()?
+            });
         }
         let mut parts: Vec<Part> = waiting.join_all().await.into_iter().flatten().collect();
         parts.sort_by_key(|part| part.server);
@@ -192,11 +201,18 @@ impl Client {
     }
 
     /// One server's part of a list; `None` if it has none.
-    async fn part(&self, server: usize, method: &str, key: &str, params: &str) -> Option<Part> {
+    async fn part(&self, server: usize, method: &str, key: &str, params: &str, cursor: Option<&str>) -> Option<Part> {
         let connected = self.connected(server).await?;
         let capability = if key == "resourceTemplates" { "resources" } else { key };
         connected.hello.members("capabilities").find(capability)?;
-        let mut exchange = connected.peer.request(method, params);
+        let mut exchange = match (self.era(), connected.era) {
+            (Era::Legacy, Era::Modern) => {
+                let meta = format!("{{\"_meta\":{{{}}}", self.envelope());
+                let cursor = cursor.map(|cursor| format!(",\"cursor\":{}", json!(cursor))).unwrap_or_default();
+                connected.peer.request(method, &format!("{meta}{cursor}}}"))
+            }
+            _ => connected.peer.request(method, params),
+        };
         let answer = (&mut exchange.answer).await.ok()?;
         let list = answer.value(key).filter(|list| list.starts_with(b"["))?;
         let named = matches!(key, "tools" | "prompts");
@@ -219,7 +235,7 @@ impl Client {
 
     // === one of several ===
 
-    async fn by_name(&self, message: &Message, headers: HeaderMap, out: &mpsc::Sender<Out>) {
+    async fn by_name(self: &Arc<Self>, message: &Message, headers: HeaderMap, out: &mpsc::Sender<Out>) {
         let name = message.text("name").unwrap_or_default();
         let (server, own) = self.split(&name);
         let edit = (message.span("name"), json!(own).to_string().into_bytes());
@@ -227,7 +243,7 @@ impl Client {
         self.relay(server, message, edits, headers, out).await;
     }
 
-    async fn complete(&self, message: &Message, headers: HeaderMap, out: &mpsc::Sender<Out>) {
+    async fn complete(self: &Arc<Self>, message: &Message, headers: HeaderMap, out: &mpsc::Sender<Out>) {
         let reference = message.members("ref");
         if let Some(name) = reference.text("name") {
             let (server, own) = self.split(&name);
@@ -238,25 +254,32 @@ impl Client {
     }
 
     /// Asks one server after the other, until one has it.
-    async fn by_resource(&self, message: &Message, out: &mpsc::Sender<Out>) {
+    async fn by_resource(self: &Arc<Self>, message: &Message, out: &mpsc::Sender<Out>) {
         let mut last = None;
         for server in 0..self.servers.len() {
             let Some(connected) = self.connected(server).await else { continue };
             if connected.hello.members("capabilities").find("resources").is_none() {
                 continue;
             }
-            let mut exchange = connected.peer.ask(message, Vec::new(), HeaderMap::new());
+            let envelope = match (self.era(), connected.era) {
+                (Era::Legacy, Era::Modern) => self.with_envelope(message, ""),
+                _ => Vec::new(),
+            };
+            let mut exchange = connected.peer.ask(message, envelope, HeaderMap::new());
             let Some(answer) = self.follow(&connected.peer, &mut exchange, out).await else { return };
             let found = matches!(answer.kind, Kind::Result(_));
-            last = Some(answer);
+            let newer = self.era() == Era::Modern && connected.era == Era::Legacy;
+            last = Some((answer, newer));
             if found {
                 break;
             }
         }
-        let Kind::Request(_, id) = &message.kind else { return };
+        let Kind::Request(method, id) = &message.kind else { return };
         match last {
-            Some(answer) => {
-                let restored = answer.with(vec![(answer.id.clone(), id.spelled.clone())]);
+            Some((answer, newer)) => {
+                let mut edits = vec![(answer.id.clone(), id.spelled.clone())];
+                edits.extend(if newer { completed(&answer, method) } else { Vec::new() });
+                let restored = answer.with(edits);
                 drop(out.send(Out::Last(restored)).await);
             }
             None => self.fail(message, "no tool server that has resources can be reached", out).await,
@@ -264,8 +287,10 @@ impl Client {
     }
 
     async fn everywhere(self: &Arc<Self>, message: &Message, id: &Id, out: &mpsc::Sender<Out>) {
+        // Newer servers are told the level with each request.
+        *self.log_level() = message.text("level");
         for (_, connected) in self.all_connected().await {
-            if connected.hello.members("capabilities").find("logging").is_some() {
+            if connected.era == Era::Legacy && connected.hello.members("capabilities").find("logging").is_some() {
                 let mut exchange = connected.peer.ask(message, Vec::new(), HeaderMap::new());
                 drop(tokio::time::timeout(PART, &mut exchange.answer).await);
             }
@@ -331,13 +356,13 @@ fn unite(all: &mut Map<String, Value>, own: Map<String, Value>) {
     }
 }
 
-fn known_or_newest(asked: &str) -> String {
+pub(super) fn known_or_newest(asked: &str) -> String {
     let legacy = |version: &&&str| **version < "2026";
     let known = VERSIONS.iter().filter(legacy).find(|version| **version == asked);
     (*known.or_else(|| VERSIONS.iter().rfind(legacy)).unwrap_or(&"2025-11-25")).to_owned()
 }
 
-fn server_info() -> Value {
+pub(super) fn server_info() -> Value {
     json!({ "name": "refmon", "version": env!("CARGO_PKG_VERSION") })
 }
 

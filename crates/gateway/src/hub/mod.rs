@@ -12,6 +12,7 @@
 //! Up to 2025-11-25 a client is a protocol session, bound to the caller who began it; from 2026-07-28 on it is all
 //! requests of one caller. No two callers share a peer: not a process, not an upstream session, not an identifier.
 
+mod bridge;
 mod client;
 mod lists;
 mod peer;
@@ -130,6 +131,9 @@ impl Hub {
     /// Lets clients go that have been idle for half an hour.
     pub fn sweep(&self) {
         let now = Instant::now();
+        for client in self.sessions().values().chain(self.shared().values()) {
+            client.sweep(now);
+        }
         let idle = |client: &Arc<Client>| client.is_idle(now, IDLE);
         let mut ended: Vec<Arc<Client>> = Vec::new();
         self.sessions().retain(|_, client| !idle(client) || drop_into(&mut ended, client));

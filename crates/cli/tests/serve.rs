@@ -1,0 +1,20 @@
+//! `refmon serve` as a real process, over real sockets, in front of real server processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "what surrounds a test may unwrap as the test does"
+)]
+
+#[path = "serve/gateway.rs"]
+mod gateway;
+
+#[path = "serve/bridges.rs"]
+mod bridges;
+#[path = "serve/callers.rs"]
+mod callers;
+#[path = "serve/eras.rs"]
+mod eras;
+#[path = "serve/hostile.rs"]
+mod hostile;
