@@ -276,7 +276,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Answer {
         .filter(|(name, _)| name != "date")
         .collect();
     let mut body = String::new();
-    if headers.get("transfer-encoding").is_none() {
+    if !headers.contains_key("transfer-encoding") {
         body.push_str(rest);
     } else {
         while let Some((size, after)) = rest.split_once("\r\n") {

@@ -70,7 +70,7 @@ impl Gate {
             Method::DELETE => match session(request.headers()) {
                 Ok(Some(id)) if self.hub.end(id, &caller) => empty(StatusCode::NO_CONTENT),
                 Ok(_) => no_session(),
-                Err(answer) => answer,
+                Err(_) => bad_session(),
             },
             _ => {
                 let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, "use POST, GET or DELETE");
@@ -92,7 +92,7 @@ impl Gate {
                 answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
                 return answer;
             }
-            Err(answer) => return answer,
+            Err(_) => return bad_session(),
         };
         match client.map(|client| client.unsolicited()) {
             Some(Some(messages)) => events(None, messages),
@@ -205,7 +205,7 @@ impl Gate {
     async fn legacy(&self, headers: &HeaderMap, message: Message, caller: &Arc<Caller>) -> Answered {
         let session = match session(headers) {
             Ok(session) => session,
-            Err(answer) => return answer,
+            Err(_) => return bad_session(),
         };
         let version = headers::single(headers, "mcp-protocol-version");
         if !matches!(version, Ok(None)) && !matches!(version, Ok(Some(version)) if VERSIONS.contains(&version)) {
@@ -313,9 +313,12 @@ fn id(message: &Message) -> Option<&Id> {
     }
 }
 
-fn session(headers: &HeaderMap) -> Result<Option<&str>, Answered> {
+fn session(headers: &HeaderMap) -> Result<Option<&str>, Disagreement> {
     headers::single(headers, "mcp-session-id")
-        .map_err(|_| refused(StatusCode::BAD_REQUEST, "one `Mcp-Session-Id` of plain text, please"))
+}
+
+fn bad_session() -> Answered {
+    refused(StatusCode::BAD_REQUEST, "one `Mcp-Session-Id` of plain text, please")
 }
 
 /// The answer for a session that has ended, never was, or is somebody else's.

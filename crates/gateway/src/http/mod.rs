@@ -9,35 +9,11 @@
 
 mod body;
 mod door;
+mod entrance;
 mod guard;
 mod headers;
 mod listener;
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-
-use http::HeaderMap;
-use refmon_core::caller::Caller;
-
+pub use entrance::{Authenticate, Authenticated, Unauthenticated};
 pub use guard::Known;
 pub use listener::{Doors, Listener};
-
-/// A credential that is none. What the client is told says no more than that.
-#[derive(Debug)]
-pub struct Unauthenticated {
-    /// The value of `WWW-Authenticate` (RFC 6750, section 3; RFC 9728, section 5.1).
-    pub challenge: String,
-}
-
-/// What an authentication comes to.
-pub type Authenticated<'a> = Pin<Box<dyn Future<Output = Result<Arc<Caller>, Unauthenticated>> + Send + 'a>>;
-
-/// Turns a credential into a caller, or into nothing.
-pub trait Authenticate: Send + Sync {
-    /// Looks at the headers of a request. `loopback` says that it came from this machine.
-    fn authenticate<'a>(&'a self, headers: &'a HeaderMap, loopback: bool) -> Authenticated<'a>;
-
-    /// The protected resource metadata (RFC 9728), if there is an issuer.
-    fn metadata(&self) -> Option<String>;
-}

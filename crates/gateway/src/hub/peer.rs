@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Parts, SUBSCRIPTION};
 use crate::frame::Frame;
-use crate::link::{ChildLink, Link, Reach, RemoteLink, Spec};
+use crate::link::{Link, Spec};
 use crate::message::{Kind, Message};
 use crate::session::Session;
 use crate::upstream::{Outbound, Upstream};
@@ -83,12 +83,7 @@ impl Peer {
         route: Route,
         unsolicited: mpsc::Sender<(usize, Event)>,
     ) -> std::io::Result<Arc<Self>> {
-        let mut link = match &spec.reach {
-            Reach::Command(launch) => Link::Child(ChildLink::start(launch, Arc::clone(&parts.observer))?),
-            Reach::Remote(_) => {
-                Link::Remote(RemoteLink::new(Arc::clone(spec), Arc::clone(&parts.observer), parts.runtime.clone()))
-            }
-        };
+        let mut link = Link::open(spec, &parts.observer, &parts.runtime)?;
         let desk = Arc::new(Desk {
             session: Mutex::default(),
             tickets: Mutex::default(),

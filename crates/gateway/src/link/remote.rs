@@ -152,7 +152,7 @@ struct Told {
 
 /// A link to a remote server.
 pub(crate) struct RemoteLink {
-    spec: Arc<super::Spec>,
+    spec: Arc<super::spec::Spec>,
     session: Mutex<Weak<Session>>,
     told: Mutex<Told>,
     observer: Arc<dyn Observer>,
@@ -162,7 +162,7 @@ pub(crate) struct RemoteLink {
 
 impl RemoteLink {
     pub(crate) fn new(
-        spec: Arc<super::Spec>,
+        spec: Arc<super::spec::Spec>,
         observer: Arc<dyn Observer>,
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
@@ -221,8 +221,8 @@ impl RemoteLink {
 
     fn remote(&self) -> io::Result<&Remote> {
         match &self.spec.reach {
-            super::Reach::Remote(remote) => Ok(remote),
-            super::Reach::Command(_) => Err(io::Error::other("a command is not a remote server")),
+            super::spec::Reach::Remote(remote) => Ok(remote),
+            super::spec::Reach::Command(_) => Err(io::Error::other("a command is not a remote server")),
         }
     }
 

@@ -1,0 +1,184 @@
+//! All clients: sessions of the older era, callers of the newer one, and how long each is remembered.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use refmon_core::bundle::Listing;
+use refmon_core::caller::Caller;
+use refmon_core::ids::{AgentId, CallId, TenantId, TrajectoryId, UserId};
+use refmon_core::monitor::{Ask, Monitor, Proposal, Route};
+use refmon_core::ports::{Clock, Entropy, Fault};
+use refmon_core::reason::ReasonCode;
+use refmon_core::record::Door;
+
+use super::client::Client;
+use crate::link::Spec;
+use crate::message::Message;
+use crate::session::Observer;
+
+/// Clients that are remembered at the same time.
+const CLIENTS_MAX: usize = 10_000;
+/// Clients of one caller that are remembered at the same time.
+const CLIENTS_OF_CALLER_MAX: usize = 1_024;
+/// How long a client may be idle before its servers are let go.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// What every peer needs.
+#[derive(Clone)]
+pub struct Parts {
+    /// The monitor.
+    pub monitor: Arc<Monitor>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for session identifiers and trajectories.
+    pub entropy: Arc<dyn Entropy>,
+    /// Who is told what an operator should see.
+    pub observer: Arc<dyn Observer>,
+    /// The runtime on which links wait.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// Who a client is, across requests.
+type Who = (TenantId, UserId, AgentId);
+
+/// All clients, and the servers that they can have.
+pub struct Hub {
+    parts: Parts,
+    servers: Arc<[Arc<Spec>]>,
+    sessions: Mutex<HashMap<String, Arc<Client>>>,
+    shared: Mutex<HashMap<Who, Arc<Client>>>,
+}
+
+impl Hub {
+    /// Makes a hub in front of servers.
+    #[must_use]
+    pub fn new(parts: Parts, servers: Vec<Spec>) -> Self {
+        let servers = servers.into_iter().map(Arc::new).collect();
+        Self { parts, servers, sessions: Mutex::default(), shared: Mutex::default() }
+    }
+
+    /// How many clients there are: sessions, and callers without one.
+    #[must_use]
+    pub fn clients(&self) -> (usize, usize) {
+        (self.sessions().len(), self.shared().len())
+    }
+
+    /// Begins a session of a client up to 2025-11-25. `None` if there are too many.
+    pub(crate) fn begin(&self, caller: &Arc<Caller>, hello: Message) -> Result<Option<(String, Arc<Client>)>, Fault> {
+        let mut random = [0u8; 32];
+        self.parts.entropy.fill(&mut random)?;
+        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let client = self.client(caller, Some(hello))?;
+        let mut sessions = self.sessions();
+        let own = sessions.values().filter(|client| who(client.caller()) == who(caller)).count();
+        if sessions.len() >= CLIENTS_MAX || own >= CLIENTS_OF_CALLER_MAX {
+            return Ok(None);
+        }
+        sessions.insert(id.clone(), Arc::clone(&client));
+        Ok(Some((id, client)))
+    }
+
+    /// Finds a caller's own session. A session of somebody else and none at all are the same.
+    pub(crate) fn find(&self, id: &str, caller: &Caller) -> Option<Arc<Client>> {
+        let found = self.sessions().get(id).map(Arc::clone);
+        found.filter(|client| who(client.caller()) == who(caller))
+    }
+
+    /// The caller's client from 2026-07-28 on.
+    pub(crate) fn shared_by(&self, caller: &Arc<Caller>) -> Result<Option<Arc<Client>>, Fault> {
+        let mut shared = self.shared();
+        // A caller whose scopes or way of authentication changed is judged by what it has now.
+        if let Some(client) = shared.get(&who(caller)).filter(|client| client.caller() == caller.as_ref()) {
+            return Ok(Some(Arc::clone(client)));
+        }
+        if shared.len() >= CLIENTS_MAX {
+            return Ok(None);
+        }
+        let client = self.client(caller, None)?;
+        shared.insert(who(caller), Arc::clone(&client));
+        Ok(Some(client))
+    }
+
+    /// Ends a caller's own session. Says whether there was one.
+    pub(crate) fn end(&self, id: &str, caller: &Caller) -> bool {
+        let Some(client) = self.find(id, caller) else { return false };
+        self.sessions().remove(id);
+        client.close();
+        true
+    }
+
+    /// Lets clients go that have been idle for half an hour.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        for client in self.sessions().values().chain(self.shared().values()) {
+            client.sweep(now);
+        }
+        let idle = |client: &Arc<Client>| client.is_idle(now, IDLE);
+        let mut ended: Vec<Arc<Client>> = Vec::new();
+        self.sessions().retain(|_, client| !idle(client) || drop_into(&mut ended, client));
+        self.shared().retain(|_, client| !idle(client) || drop_into(&mut ended, client));
+        for client in ended {
+            client.close();
+        }
+    }
+
+    /// Ends every client.
+    pub fn close(&self) {
+        let mut clients: Vec<Arc<Client>> = self.sessions().drain().map(|(_, client)| client).collect();
+        clients.extend(self.shared().drain().map(|(_, client)| client));
+        for client in clients {
+            client.close();
+        }
+    }
+
+    /// Denies and records what the door itself refuses.
+    pub(crate) fn refuse(&self, caller: &Arc<Caller>, reason: ReasonCode, bytes: Vec<u8>) -> Option<CallId> {
+        let route = Route {
+            door: Door::McpHttp,
+            caller: Arc::clone(caller),
+            trajectory: TrajectoryId::from_bytes([0; 16]),
+            server: self.servers.first()?.name.clone(),
+            supported: &[],
+        };
+        let listing = Arc::new(Listing::default());
+        let proposal = Proposal::new(&route, Ask::Unknown, listing, bytes, 0..0, self.parts.clock.now());
+        self.parts.monitor.refuse(proposal, reason).call()
+    }
+
+    fn client(&self, caller: &Arc<Caller>, hello: Option<Message>) -> Result<Arc<Client>, Fault> {
+        let mut random = [0u8; 10];
+        self.parts.entropy.fill(&mut random)?;
+        let trajectory = TrajectoryId::uuid_v7(self.parts.clock.now().unix_us / 1_000, random);
+        Ok(Client::new(self.parts.clone(), Arc::clone(&self.servers), Arc::clone(caller), trajectory, hello))
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Arc<Client>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, HashMap<Who, Arc<Client>>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn drop_into(ended: &mut Vec<Arc<Client>>, client: &Arc<Client>) -> bool {
+    ended.push(Arc::clone(client));
+    false
+}
+
+fn who(caller: &Caller) -> Who {
+    (caller.tenant().clone(), caller.user().clone(), caller.agent().clone())
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("monitor", &self.monitor).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}
