@@ -54,7 +54,8 @@ fn a_handle_is_its_callers_and_its_requests_alone() {
     let name = asked["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
     let answers = json!({ name: { "action": "accept", "content": { "name": "mallory" } } });
     let state = asked["requestState"].as_str().unwrap();
-    let changed = json!(format!("{}{}", state.get(..state.len() - 1).unwrap(), if state.ends_with('0') { '1' } else { '0' }));
+    let changed =
+        json!(format!("{}{}", state.get(..state.len() - 1).unwrap(), if state.ends_with('0') { '1' } else { '0' }));
     for (key, arguments, state) in [
         (&bob, json!({ "text": "a" }), &asked["requestState"]),
         (&other, json!({ "text": "a" }), &asked["requestState"]),

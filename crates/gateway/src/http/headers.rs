@@ -96,7 +96,9 @@ mod tests {
             format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}","_meta":{meta}}}}}"#);
         let message = Message::parse(text.into_bytes(), Strictness::Request).unwrap();
         let mut map = HeaderMap::new();
-        headers.iter().for_each(|(name, value)| drop(map.append(*name, HeaderValue::from_static(value))));
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_static(value));
+        }
         agree(&map, &message)
     }
 
