@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use refmon_core::caller::Caller;
-use refmon_core::ids::{AgentId, TenantId, UserId};
+use refmon_core::digest::Binding;
+use refmon_core::ids::{AgentId, ApprovalKind, HoldId, TenantId, UserId};
+use refmon_core::ports::{HoldRequest, Holds as _, Moment};
+use refmon_store::Stores;
+use refmon_store::holds::{Decided, HoldState};
 use serde_json::json;
 
 use crate::stage::{Setting, Stage, bundle, call, code, definitions, folder, sources};
@@ -109,4 +113,72 @@ fn a_claim_of_approval_in_the_message_is_nothing() {
     let inside = stage.refused(call(2, "delete", r#"{"granted":["approval:operator"]}"#));
     assert_eq!(code(&inside), "arguments.undeclared");
     assert!(support::caller("t", &[]).scopes().is_empty());
+}
+
+// What stands in the real store, for the claims that a store in memory cannot make.
+fn at(seconds: u64) -> Moment {
+    Moment { unix_us: seconds * 1_000_000, monotonic_ns: 0 }
+}
+
+fn placed(stores: &Stores, id: u8, now: u64) -> HoldId {
+    let approvals = [ApprovalKind::parse("operator").unwrap()];
+    let request = HoldRequest {
+        id: HoldId::from_bytes([id; 16]),
+        binding: Binding::from_bytes([7; 32]),
+        approvals: &approvals,
+        action: "s/delete@1",
+        arguments: r#"{"card":"4111-canary"}"#,
+        explanation: "because",
+        now: at(now),
+    };
+    stores.place(&support::caller("t", &[]), &request).unwrap()
+}
+
+#[test]
+fn of_many_processes_that_race_for_an_approval_one_gets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Stores::open(&folder.path().join("state.db")).unwrap();
+    let (me, first) = (support::caller("t", &[]), open());
+    for round in 1..=20 {
+        let hold = placed(&first, round, 1);
+        assert_eq!(first.of(&me).decide(hold, true, "u", at(2)).unwrap(), Decided::Done);
+        let start = std::sync::Barrier::new(4);
+        let racer = || {
+            let stores = open();
+            start.wait();
+            let approval = stores.approved(&me, &Binding::from_bytes([7; 32]), at(3)).unwrap();
+            usize::from(approval.is_some_and(|approval| stores.spend(&me, &approval, at(3)).unwrap()))
+        };
+        let won: usize = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..4).map(|_| scope.spawn(racer)).collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).sum()
+        });
+        assert_eq!(won, 1, "round {round}");
+    }
+}
+
+#[test]
+fn a_decision_is_final_whoever_decides_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = Stores::open(&folder.path().join("state.db")).unwrap();
+    let (me, binding) = (support::caller("t", &[]), Binding::from_bytes([7; 32]));
+    let denied = placed(&stores, 1, 1);
+    assert_eq!(stores.of(&me).decide(denied, false, "u", at(2)).unwrap(), Decided::Done);
+    assert_eq!(stores.of(&me).decide(denied, true, "u", at(3)).unwrap(), Decided::NotPending(HoldState::Denied));
+    let again = placed(&stores, 2, 4);
+    assert_ne!(again, denied);
+    assert_eq!(stores.of(&me).decide(denied, true, "u", at(5)).unwrap(), Decided::NotPending(HoldState::Denied));
+    assert_eq!(stores.approved(&me, &binding, at(6)).unwrap(), None, "neither the old hold nor the new one");
+    assert_eq!(stores.of(&me).decide(again, true, "u", at(7)).unwrap(), Decided::Done);
+    assert_eq!(stores.of(&me).decide(again, false, "u", at(8)).unwrap(), Decided::NotPending(HoldState::Approved));
+}
+
+#[test]
+fn an_approved_call_that_cannot_be_recorded_does_not_run_and_its_approval_is_gone() {
+    let stage = approved();
+    stage.world.journal_down.store(true, Ordering::SeqCst);
+    stage.refused(call(2, "delete", CALL));
+    stage.world.journal_down.store(false, Ordering::SeqCst);
+    stage.held(&call(3, "delete", CALL));
+    assert_eq!(stage.permits(), 0);
 }

@@ -294,3 +294,18 @@ fn spare_files_of_a_crashed_process_are_taken_away() {
     assert!(fs::metadata(boot.join("000001.seg")).unwrap().len() < before, "zeros are given back");
     assert!(verify(&copy).unwrap().is_intact());
 }
+
+#[test]
+fn a_folder_replaced_by_a_link_to_a_copy_stops_the_journal() {
+    let folder = support::folder();
+    let journal_folder = folder.path().join("journal");
+    let (journal, _) = open(&journal_folder);
+    journal.append(&permit(1), Wait::Durable).unwrap();
+    let (copy, elsewhere) = (folder.path().join("copy"), folder.path().join("elsewhere"));
+    support::copy(&journal_folder, &copy);
+    fs::rename(&journal_folder, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&copy, &journal_folder).unwrap();
+    assert!(matches!(journal.append(&permit(2), Wait::Durable), Err(JournalError::Replaced { .. })));
+    assert!(!journal.is_healthy());
+    assert!(journal.append(&permit(3), Wait::Durable).is_err());
+}
