@@ -177,7 +177,7 @@ impl Trailer {
             count: u32::from_le_bytes(*count),
             chain: rest.try_into().ok()?,
         };
-        (trailer.first.checked_add(trailer.count.into()) == trailer.last.checked_add(1)).then_some(trailer)
+        (trailer.first.checked_add(trailer.count.into())? == trailer.last.checked_add(1)?).then_some(trailer)
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {

@@ -325,3 +325,38 @@ fn a_cut_tail_is_not_found_without_a_head_kept_elsewhere() {
     let records = read_all(folder.path());
     assert!(!records.iter().any(|envelope| matches!(&envelope.record, Record::Attempt(a) if a.call == call(3))));
 }
+
+/// A frame with a fitting checksum: what somebody writes who knows the format.
+fn forged(kind: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_le_bytes();
+    let sum = crc32c::crc32c(&[&length[..], &kind.to_le_bytes(), payload].concat());
+    [&length[..], &sum.to_le_bytes(), &kind.to_le_bytes(), payload].concat()
+}
+
+fn forged_trailer(first: u64, last: u64, count: u32) -> Vec<u8> {
+    [&first.to_le_bytes()[..], &last.to_le_bytes(), &count.to_le_bytes(), &[9; 32]].concat()
+}
+
+#[test]
+fn forged_counters_at_the_ends_of_their_range_stop_nobody() {
+    let origin = support::folder();
+    let (_, end) = crashed(origin.path());
+    // Whether it is a trailer at all; what is none looks like a torn end.
+    let forged_counters =
+        [(u64::MAX, u64::MAX, 1, false), (u64::MAX, u64::MAX - 1, 0, true), (0, u64::MAX, 0, false), (0, 0, 1, true)];
+    for (first, last, count, is_trailer) in forged_counters {
+        for kind in [2, 3] {
+            let records = (0..count).flat_map(|_| forged(1, b"x")).collect::<Vec<_>>();
+            let bytes = [records, forged(kind, &forged_trailer(first, last, count))].concat();
+            // Twice, so that something follows the counter that has no next.
+            let bytes = [&bytes[..], &bytes].concat();
+            let folder = with(origin.path(), |segment| segment[end..end + bytes.len()].copy_from_slice(&bytes));
+            let what = format!("{first} {last} {count} {kind}");
+            assert_eq!(verify(folder.path()).unwrap().is_intact(), !is_trailer, "{what}");
+            assert_eq!(matches!(fsck(folder.path()).unwrap()[0].plan, Plan::LeaveAlone(_)), is_trailer, "{what}");
+            let _read = refmon_audit::reader::records(folder.path()).unwrap().take(100).count();
+            let opened = reopen(folder.path());
+            assert_eq!(opened.damaged.len(), usize::from(is_trailer), "{what}");
+        }
+    }
+}
