@@ -182,3 +182,20 @@ fn an_approved_call_that_cannot_be_recorded_does_not_run_and_its_approval_is_gon
     stage.held(&call(3, "delete", CALL));
     assert_eq!(stage.permits(), 0);
 }
+
+// The write-ahead log keeps the arguments while any process has the database open, and after a `kill -9`.
+#[test]
+fn arguments_are_gone_from_every_file_after_the_decision_while_a_session_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Stores::open(&folder.path().join("state.db")).unwrap();
+    let (session, person) = (open(), open());
+    let hold = placed(&session, 1, 1);
+    person.of(&support::caller("t", &[])).decide(hold, true, "u", at(2)).unwrap();
+    drop(person);
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(11).any(|window| window == b"4111-canary"), "{}", path.display());
+    }
+    drop(session);
+}

@@ -156,6 +156,7 @@ impl TenantStore<'_> {
             connection.execute(sql, values).map_err(self.stores.failed())?
         };
         if changed == 1 {
+            self.forget()?;
             return Ok(Decided::Done);
         }
         Ok(self.hold(id, now)?.map_or(Decided::Missing, |hold| Decided::NotPending(hold.state)))
@@ -164,9 +165,16 @@ impl TenantStore<'_> {
     fn expire(&self, now: Moment) -> Result<(), StoreError> {
         let sql = "UPDATE hold SET state = 'expired', arguments = ''
                    WHERE tenant = ?1 AND state IN ('pending', 'approved') AND expires_us <= ?2";
-        let connection = self.stores.connection();
-        connection.execute(sql, params![self.tenant.as_str(), micros(now)]).map_err(self.stores.failed())?;
-        Ok(())
+        let values = params![self.tenant.as_str(), micros(now)];
+        let changed = self.stores.connection().execute(sql, values).map_err(self.stores.failed())?;
+        if changed > 0 { self.forget() } else { Ok(()) }
+    }
+
+    /// Empties the write-ahead log, which still holds what was overwritten. If another process reads just now it
+    /// stays until the next time.
+    fn forget(&self) -> Result<(), StoreError> {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        self.stores.connection().query_row(sql, [], |_| Ok(())).map_err(self.stores.failed())
     }
 
     fn approved(&self, binding: &Binding, now: Moment) -> Result<Option<Approval>, StoreError> {
