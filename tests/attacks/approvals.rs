@@ -199,3 +199,17 @@ fn arguments_are_gone_from_every_file_after_the_decision_while_a_session_goes_on
     }
     drop(session);
 }
+
+// Set the clock back, and an approval lives as long again as the clock went back.
+#[test]
+fn an_approval_does_not_come_back_when_the_clock_goes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = Stores::open(&folder.path().join("state.db")).unwrap();
+    let me = support::caller("t", &[]);
+    let hold = placed(&stores, 1, 1_000_000);
+    stores.of(&me).decide(hold, true, "u", at(1_000_001)).unwrap();
+    let binding = Binding::from_bytes([7; 32]);
+    assert!(stores.approved(&me, &binding, at(1_000_002)).unwrap().is_some());
+    let a_day_before = at(1_000_000 - 86_400);
+    assert_eq!(stores.approved(&me, &binding, a_day_before).unwrap(), None, "decided in the future");
+}

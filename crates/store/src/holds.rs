@@ -180,7 +180,8 @@ impl TenantStore<'_> {
     fn approved(&self, binding: &Binding, now: Moment) -> Result<Option<Approval>, StoreError> {
         let connection = self.stores.connection();
         let sql = "SELECT id, approvals FROM hold
-                   WHERE tenant = ?1 AND binding = ?2 AND state = 'approved' AND expires_us > ?3 LIMIT 1";
+                   WHERE tenant = ?1 AND binding = ?2 AND state = 'approved'
+                   AND expires_us > ?3 AND decided_us <= ?3 LIMIT 1";
         let values = params![self.tenant.as_str(), binding.as_bytes(), micros(now)];
         let failed = self.stores.failed();
         let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
@@ -232,7 +233,7 @@ impl TenantStore<'_> {
 
     fn spend(&self, approval: &Approval, now: Moment) -> Result<bool, StoreError> {
         let sql = "UPDATE hold SET state = 'spent'
-                   WHERE tenant = ?1 AND id = ?2 AND state = 'approved' AND expires_us > ?3";
+                   WHERE tenant = ?1 AND id = ?2 AND state = 'approved' AND expires_us > ?3 AND decided_us <= ?3";
         let values = params![self.tenant.as_str(), approval.hold.as_bytes(), micros(now)];
         let changed = self.stores.connection().execute(sql, values).map_err(self.stores.failed())?;
         Ok(changed == 1)
