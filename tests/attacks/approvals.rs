@@ -213,3 +213,11 @@ fn an_approval_does_not_come_back_when_the_clock_goes_back() {
     let a_day_before = at(1_000_000 - 86_400);
     assert_eq!(stores.approved(&me, &binding, a_day_before).unwrap(), None, "decided in the future");
 }
+
+// Go's `encoding/json` takes U+212A for k and U+017F for s; the gate does so for the envelope only.
+#[test]
+fn keys_of_arguments_that_differ_only_in_case_for_some_server_are_refused() {
+    for text in ["{\"key\":1,\"\u{212a}ey\":2}", "{\"path\":{\"is\":1,\"i\u{17f}\":2}}"] {
+        assert!(refmon_core::json::Json::parse(text.as_bytes()).is_err(), "{text}");
+    }
+}

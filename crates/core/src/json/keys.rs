@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Defect, Strictness};
+use super::{Defect, Strictness, folded, same_ignoring_case};
 
 /// The keys of one object: compared one by one while there are few, by a set when there are many.
 #[derive(Default)]
@@ -28,17 +28,17 @@ impl Keys {
                 return Some(Defect::DuplicateKey);
             }
             let variant =
-                strictness == Strictness::Request && known.clone().any(|other| other.eq_ignore_ascii_case(key));
+                strictness == Strictness::Request && known.clone().any(|other| same_ignoring_case(other, key));
             return variant.then_some(Defect::CaseVariantKey);
         }
         if self.exact.is_empty() {
             self.exact.extend(known.clone().map(str::to_owned));
-            self.folded.extend(known.map(str::to_ascii_lowercase));
+            self.folded.extend(known.map(|other| other.chars().map(folded).collect::<String>()));
         }
         if !self.exact.insert(key.to_owned()) {
             return Some(Defect::DuplicateKey);
         }
-        let fresh = self.folded.insert(key.to_ascii_lowercase());
+        let fresh = self.folded.insert(key.chars().map(folded).collect());
         (strictness == Strictness::Request && !fresh).then_some(Defect::CaseVariantKey)
     }
 }

@@ -205,12 +205,16 @@ pub fn same_ignoring_case(left: &str, right: &str) -> bool {
     if left.is_ascii() && right.is_ascii() {
         return left.eq_ignore_ascii_case(right);
     }
-    let fold = |character: char| match character {
+    left.chars().map(folded).eq(right.chars().map(folded))
+}
+
+/// A character as a parser that ignores case sees it.
+const fn folded(character: char) -> char {
+    match character {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
         other => other.to_ascii_lowercase(),
-    };
-    left.chars().map(fold).eq(right.chars().map(fold))
+    }
 }
 
 const _: () = assert!(limits::JSON_DEPTH_MAX < 1024, "the scanner recurses once per level");
