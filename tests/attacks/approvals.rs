@@ -141,7 +141,7 @@ fn of_many_processes_that_race_for_an_approval_one_gets_it() {
     let (me, first) = (support::caller("t", &[]), open());
     for round in 1..=20 {
         let hold = placed(&first, round, 1);
-        assert_eq!(first.of(&me).decide(hold, true, "u", at(2)).unwrap(), Decided::Done);
+        assert_eq!(first.of(&me).decide(hold, true, "u", at(2), || Ok(())).unwrap(), Decided::Done);
         let start = std::sync::Barrier::new(4);
         let racer = || {
             let stores = open();
@@ -163,14 +163,14 @@ fn a_decision_is_final_whoever_decides_again() {
     let stores = Stores::open(&folder.path().join("state.db")).unwrap();
     let (me, binding) = (support::caller("t", &[]), Binding::from_bytes([7; 32]));
     let denied = placed(&stores, 1, 1);
-    assert_eq!(stores.of(&me).decide(denied, false, "u", at(2)).unwrap(), Decided::Done);
-    assert_eq!(stores.of(&me).decide(denied, true, "u", at(3)).unwrap(), Decided::NotPending(HoldState::Denied));
+    assert_eq!(stores.of(&me).decide(denied, false, "u", at(2), || Ok(())).unwrap(), Decided::Done);
+    assert_eq!(stores.of(&me).decide(denied, true, "u", at(3), || Ok(())).unwrap(), Decided::NotPending(HoldState::Denied));
     let again = placed(&stores, 2, 4);
     assert_ne!(again, denied);
-    assert_eq!(stores.of(&me).decide(denied, true, "u", at(5)).unwrap(), Decided::NotPending(HoldState::Denied));
+    assert_eq!(stores.of(&me).decide(denied, true, "u", at(5), || Ok(())).unwrap(), Decided::NotPending(HoldState::Denied));
     assert_eq!(stores.approved(&me, &binding, at(6)).unwrap(), None, "neither the old hold nor the new one");
-    assert_eq!(stores.of(&me).decide(again, true, "u", at(7)).unwrap(), Decided::Done);
-    assert_eq!(stores.of(&me).decide(again, false, "u", at(8)).unwrap(), Decided::NotPending(HoldState::Approved));
+    assert_eq!(stores.of(&me).decide(again, true, "u", at(7), || Ok(())).unwrap(), Decided::Done);
+    assert_eq!(stores.of(&me).decide(again, false, "u", at(8), || Ok(())).unwrap(), Decided::NotPending(HoldState::Approved));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn arguments_are_gone_from_every_file_after_the_decision_while_a_session_goes_on
     let open = || Stores::open(&folder.path().join("state.db")).unwrap();
     let (session, person) = (open(), open());
     let hold = placed(&session, 1, 1);
-    person.of(&support::caller("t", &[])).decide(hold, true, "u", at(2)).unwrap();
+    person.of(&support::caller("t", &[])).decide(hold, true, "u", at(2), || Ok(())).unwrap();
     drop(person);
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let path = entry.unwrap().path();

@@ -30,13 +30,13 @@ impl Output {
 
     /// Prints the result: JSON, or text.
     pub(crate) fn result(self, value: &Value, text: impl FnOnce() -> String) {
-        let text = if self.json { format!("{value:#}") } else { text() };
+        let text = if self.json { ascii(&format!("{value:#}")) } else { text() };
         self.line(&text);
     }
 
     /// Prints one line of a stream of results: JSON on one line, or text.
     pub(crate) fn event(self, value: &Value, text: impl FnOnce() -> String) {
-        let text = if self.json { value.to_string() } else { text() };
+        let text = if self.json { ascii(&value.to_string()) } else { text() };
         self.line(&text);
     }
 
@@ -74,6 +74,20 @@ impl Output {
             self.say(&format!("refmon: {}", parts.join(": ")));
         }
     }
+}
+
+/// Writes every character beyond ASCII as JSON escapes it: a terminal acts on none of them, and none looks like another.
+pub(crate) fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        // 0x7f is ASCII, and a control character to terminals.
+        if character.is_ascii() && character != '\u{7f}' {
+            out.push(character);
+        } else {
+            character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    out
 }
 
 /// A table for people.

@@ -177,12 +177,38 @@ impl Message {
         members.and_then(Result::ok).unwrap_or_default()
     }
 
+    /// What a tool call says beside its tool, its arguments and the protocol's own envelope, in one form for one content;
+    /// empty if that is nothing. A server could act on it.
+    #[must_use]
+    pub fn beside(&self) -> String {
+        let mut rest = Vec::new();
+        for (key, span) in self.parts.iter().filter(|(key, _)| !matches!(key.as_str(), "name" | "arguments")) {
+            let value = self.bytes.get(span.clone()).unwrap_or_default();
+            let Ok(mut json) = Json::parse_with(value, Strictness::Data) else { continue };
+            if let ("_meta", Json::Object(members)) = (key.as_str(), &mut json) {
+                members.retain(|(key, _)| !is_envelope(key));
+                if members.is_empty() {
+                    continue;
+                }
+            }
+            rest.push((key.as_str().into(), json));
+        }
+        if rest.is_empty() { String::new() } else { Json::Object(rest).spelled() }
+    }
+
     /// The protocol version that a request names in its `_meta` (2026-07-28 and later).
     #[must_use]
     pub fn version(&self) -> Option<String> {
         let meta = self.members("_meta");
         meta.text("io.modelcontextprotocol/protocolVersion").map(std::borrow::Cow::into_owned)
     }
+}
+
+/// Members of `_meta` that the protocol and tracing define (MCP 2026-07-28, `_meta`): they differ from one sending of a
+/// call to the next, and say nothing about what it does.
+fn is_envelope(key: &str) -> bool {
+    matches!(key, "progressToken" | "traceparent" | "tracestate" | "baggage")
+        || key.starts_with("io.modelcontextprotocol/")
 }
 
 /// Finds the identifier of a frame that was refused, to tell whoever waits for it.

@@ -1,5 +1,8 @@
 //! Opening a database: pragmas and migrations.
 
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +15,7 @@ use crate::StoreError;
 pub(crate) fn open(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
     let shown = path.display().to_string();
     let failed = |source| StoreError::Database { path: shown.clone(), source };
+    private(path).map_err(|source| StoreError::Exposed { path: shown.clone(), source })?;
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
     connection
@@ -34,4 +38,13 @@ pub(crate) fn open(path: &Path, migrations: &[&str]) -> Result<Connection, Store
     transaction.pragma_update(None, "user_version", known).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     Ok(connection)
+}
+
+/// Makes the file if it is missing, readable by its owner only; SQLite gives the files beside it the same mode.
+fn private(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    }
+    Ok(())
 }

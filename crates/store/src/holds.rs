@@ -145,15 +145,30 @@ impl TenantStore<'_> {
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub fn decide(&self, id: HoldId, approve: bool, by: &str, now: Moment) -> Result<Decided, StoreError> {
+    pub fn decide(
+        &self,
+        id: HoldId,
+        approve: bool,
+        by: &str,
+        now: Moment,
+        record: impl FnOnce() -> Result<(), Fault>,
+    ) -> Result<Decided, StoreError> {
         self.expire(now)?;
         let state = if approve { HoldState::Approved } else { HoldState::Denied };
         let changed = {
-            let connection = self.stores.connection();
+            let mut connection = self.stores.connection();
+            let failed = self.stores.failed();
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
             let sql = "UPDATE hold SET state = ?3, decided_us = ?4, decided_by = ?5, expires_us = ?6, arguments = ''
                        WHERE tenant = ?1 AND id = ?2 AND state = 'pending'";
             let values = params![self.tenant.as_str(), id.as_bytes(), state.as_str(), micros(now), by, expiry(now)];
-            connection.execute(sql, values).map_err(self.stores.failed())?
+            let changed = transaction.execute(sql, values).map_err(&failed)?;
+            if changed == 1 {
+                // Nobody else can decide meanwhile, and without the record nothing has been decided.
+                record().map_err(StoreError::Unrecorded)?;
+                transaction.commit().map_err(&failed)?;
+            }
+            changed
         };
         if changed == 1 {
             self.forget()?;
@@ -333,13 +348,13 @@ mod tests {
         let (me, binding) = (caller("t"), Binding::from_bytes([7; 32]));
         let id = place(&stores, &me, 1, 7, at(0)).unwrap();
         assert_eq!(stores.approved(&me, &binding, at(1)).unwrap(), None, "pending is not approved");
-        assert_eq!(stores.of(&me).decide(id, true, "boss", at(1)).unwrap(), Decided::Done);
+        assert_eq!(stores.of(&me).decide(id, true, "boss", at(1), || Ok(())).unwrap(), Decided::Done);
         assert_eq!(stores.approved(&me, &Binding::from_bytes([8; 32]), at(2)).unwrap(), None);
         let approval = stores.approved(&me, &binding, at(2)).unwrap().unwrap();
         assert!(stores.spend(&me, &approval, at(2)).unwrap());
         assert!(!stores.spend(&me, &approval, at(2)).unwrap());
         assert_eq!(stores.approved(&me, &binding, at(2)).unwrap(), None);
-        let again = stores.of(&me).decide(id, true, "boss", at(3)).unwrap();
+        let again = stores.of(&me).decide(id, true, "boss", at(3), || Ok(())).unwrap();
         assert_eq!(again, Decided::NotPending(HoldState::Spent));
     }
 
@@ -350,7 +365,7 @@ mod tests {
         let id = place(&stores, &me, 1, 7, at(0)).unwrap();
         assert_eq!(place(&stores, &me, 2, 7, at(1)).unwrap(), id);
         assert_ne!(place(&stores, &me, 3, 8, at(1)).unwrap(), id);
-        stores.of(&me).decide(id, false, "boss", at(2)).unwrap();
+        stores.of(&me).decide(id, false, "boss", at(2), || Ok(())).unwrap();
         assert_ne!(place(&stores, &me, 4, 7, at(3)).unwrap(), id, "after a denial one may ask again");
     }
 
@@ -360,9 +375,9 @@ mod tests {
         let (me, binding) = (caller("t"), Binding::from_bytes([7; 32]));
         let late = limits::HOLD_SECONDS;
         let id = place(&stores, &me, 1, 7, at(0)).unwrap();
-        assert_eq!(stores.of(&me).decide(id, true, "b", at(late)).unwrap(), Decided::NotPending(HoldState::Expired));
+        assert_eq!(stores.of(&me).decide(id, true, "b", at(late), || Ok(())).unwrap(), Decided::NotPending(HoldState::Expired));
         let id = place(&stores, &me, 2, 7, at(late)).unwrap();
-        stores.of(&me).decide(id, true, "b", at(late + 1)).unwrap();
+        stores.of(&me).decide(id, true, "b", at(late + 1), || Ok(())).unwrap();
         let approval = stores.approved(&me, &binding, at(late + 2)).unwrap().unwrap();
         assert_eq!(stores.approved(&me, &binding, at(2 * late + 1)).unwrap(), None);
         assert!(!stores.spend(&me, &approval, at(2 * late + 1)).unwrap());
@@ -376,9 +391,9 @@ mod tests {
         let missing = HoldId::from_bytes([9; 16]);
         let theirs = stores.of(&other);
         assert_eq!(theirs.hold(id, at(1)).unwrap(), theirs.hold(missing, at(1)).unwrap());
-        assert_eq!(theirs.decide(id, true, "x", at(1)).unwrap(), theirs.decide(missing, true, "x", at(1)).unwrap());
+        assert_eq!(theirs.decide(id, true, "x", at(1), || Ok(())).unwrap(), theirs.decide(missing, true, "x", at(1), || Ok(())).unwrap());
         assert!(theirs.holds(true, at(1)).unwrap().is_empty());
-        stores.of(&me).decide(id, true, "boss", at(1)).unwrap();
+        stores.of(&me).decide(id, true, "boss", at(1), || Ok(())).unwrap();
         assert_eq!(stores.approved(&other, &Binding::from_bytes([7; 32]), at(1)).unwrap(), None);
         let approval = Approval { hold: id, approvals: vec![] };
         assert!(!stores.spend(&other, &approval, at(1)).unwrap());
@@ -391,7 +406,7 @@ mod tests {
         let me = caller("t");
         let id = place(&stores, &me, 1, 7, at(0)).unwrap();
         assert!(stores.of(&me).hold(id, at(1)).unwrap().unwrap().arguments.contains("canary"));
-        stores.of(&me).decide(id, true, "boss", at(1)).unwrap();
+        stores.of(&me).decide(id, true, "boss", at(1), || Ok(())).unwrap();
         assert_eq!(stores.of(&me).hold(id, at(1)).unwrap().unwrap().arguments, "");
         drop(stores);
         for entry in std::fs::read_dir(folder.path()).unwrap() {

@@ -28,6 +28,15 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The database's file cannot be made, or cannot be kept from others.
+    #[error("the database `{path}` cannot be made for this user alone; let the user that runs refmon own it")]
+    Exposed {
+        /// The database file.
+        path: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database was written by a later version.
     #[error("the database `{path}` was written by a later version of refmon (schema {found}); use that version")]
     Later {
@@ -39,6 +48,9 @@ pub enum StoreError {
     /// A row does not hold what it should.
     #[error("a row of `{0}` is damaged; restore the file or remove it")]
     Damaged(&'static str),
+    /// A decision could not be recorded, so it was not made.
+    #[error("the decision could not be recorded, so nothing was decided")]
+    Unrecorded(#[source] refmon_core::ports::Fault),
     /// Too many holds wait.
     #[error("too many holds wait for a decision; decide on some first (`refmon holds list`)")]
     Full,

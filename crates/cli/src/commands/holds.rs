@@ -1,5 +1,7 @@
 //! `refmon holds`: the queue of calls that wait for a person.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use refmon_core::caller::Caller;
 use refmon_core::ids::HoldId;
@@ -12,6 +14,9 @@ use serde_json::{Value, json};
 use crate::args::{Arguments, HoldsCommand};
 use crate::home::Home;
 use crate::output::{Answer, Output, table, time};
+
+/// Bytes of arguments beyond which their length is pointed out.
+const LONG: usize = 2_000;
 
 pub(crate) fn run(
     arguments: &Arguments,
@@ -42,19 +47,20 @@ pub(crate) fn run(
 
 /// Records the decision durably, then lets it take effect: an approval without evidence does not exist.
 fn decide(home: &Home, caller: &Caller, id: &str, resolved: Resolved, output: Output) -> Result<Answer> {
-    let (stores, system) = (home.stores()?, std::sync::Arc::new(System::new()));
-    let (hold_id, now) = (parse(id)?, system.now());
-    let Some(hold) = stores.of(caller).hold(hold_id, now)? else { return missing(id, output) };
-    let (journal, _) = home.open_journal(system)?;
+    let (stores, system) = (home.stores()?, Arc::new(System::new()));
+    let hold_id = parse(id)?;
+    let Some(hold) = stores.of(caller).hold(hold_id, system.now())? else { return missing(id, output) };
+    let (journal, _) = home.open_journal(Arc::<System>::clone(&system))?;
     let by = home.keys()?.subject(caller)?;
-    if hold.state == refmon_store::holds::HoldState::Pending {
+    // The journal may have had to be recovered first: the present is later now.
+    let now = system.now();
+    let approve = resolved == Resolved::Approved;
+    let decided = stores.of(caller).decide(hold_id, approve, caller.user().as_str(), now, || {
         let self_approved = hold.user == caller.user().as_str();
         let tenant = caller.tenant().clone();
         let record = Record::Resolution(Resolution { hold: hold_id, at: now, tenant, resolved, by, self_approved });
-        refmon_core::ports::Journal::append(&journal, &record, Wait::Durable)?;
-    }
-    let approve = resolved == Resolved::Approved;
-    let decided = stores.of(caller).decide(hold_id, approve, caller.user().as_str(), now)?;
+        refmon_core::ports::Journal::append(&journal, &record, Wait::Durable)
+    })?;
     journal.close()?;
     match decided {
         Decided::Done => {
@@ -126,7 +132,8 @@ fn list(holds: &[Hold], now: Moment) -> String {
 fn show(hold: &Hold) -> String {
     let arguments =
         if hold.arguments.is_empty() { "(wiped with the decision)".to_owned() } else { visible(&hold.arguments) };
-    let rows = [
+    let bytes = hold.arguments.len();
+    let mut rows = vec![
         ("call", hold.action.clone()),
         ("arguments", arguments),
         ("why", hold.explanation.clone()),
@@ -137,6 +144,13 @@ fn show(hold: &Hold) -> String {
         ("expires", time(hold.expires_us)),
         ("state", hold.state.as_str().to_owned()),
     ];
+    if !hold.arguments.is_ascii() {
+        // Letters that look alike, are blank, or change the order of what stands beside them show what they are.
+        rows.insert(2, ("in ASCII", crate::output::ascii(&hold.arguments)));
+    }
+    if bytes > LONG {
+        rows.insert(2, ("length", format!("{bytes} bytes: look at all of them")));
+    }
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     rows.iter().map(|(name, text)| format!("{name:width$}  {text}")).collect::<Vec<_>>().join("\n")
 }

@@ -1,19 +1,26 @@
 //! The canonical form (RFC 8785), with whole numbers kept exact.
 
-use super::Json;
+use super::{Json, Number};
 
 pub(super) fn write(json: &Json<'_>) -> String {
     let mut out = String::new();
-    value(&mut out, json);
+    value(&mut out, json, &|out, number| out.push_str(&number.canonical()));
     out
 }
 
-fn value(out: &mut String, json: &Json<'_>) {
+/// The same with every number as it was spelled.
+pub(super) fn spelled(json: &Json<'_>) -> String {
+    let mut out = String::new();
+    value(&mut out, json, &|out, number| out.push_str(number.as_str()));
+    out
+}
+
+fn value(out: &mut String, json: &Json<'_>, write: &dyn Fn(&mut String, &Number<'_>)) {
     match json {
         Json::Null => out.push_str("null"),
         Json::Bool(true) => out.push_str("true"),
         Json::Bool(false) => out.push_str("false"),
-        Json::Number(number) => out.push_str(&number.canonical()),
+        Json::Number(number) => write(out, number),
         Json::Text(text) => string(out, text),
         Json::List(items) => {
             out.push('[');
@@ -21,7 +28,7 @@ fn value(out: &mut String, json: &Json<'_>) {
                 if index > 0 {
                     out.push(',');
                 }
-                value(out, item);
+                value(out, item, write);
             }
             out.push(']');
         }
@@ -35,7 +42,7 @@ fn value(out: &mut String, json: &Json<'_>) {
                 }
                 string(out, key);
                 out.push(':');
-                value(out, member);
+                value(out, member, write);
             }
             out.push('}');
         }

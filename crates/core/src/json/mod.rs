@@ -166,6 +166,13 @@ impl<'a> Json<'a> {
         canonical::write(self)
     }
 
+    /// The canonical form, but for numbers, which stay as they were spelled: `1` and `1.0` are one value to most
+    /// programs and two to some.
+    #[must_use]
+    pub fn spelled(&self) -> String {
+        canonical::spelled(self)
+    }
+
     /// A JSON pointer (RFC 6901) to the first number that programs would read in different ways: a whole number
     /// beyond 64 bits, or a fraction that is not the shortest spelling of a double.
     #[must_use]

@@ -176,3 +176,13 @@ fn normal(value: serde_json::Value) -> serde_json::Value {
         other => other,
     }
 }
+
+#[test]
+fn an_approval_can_tell_numbers_apart_that_have_one_canonical_form() {
+    let json = |text: &'static str| Json::parse(text.as_bytes()).unwrap();
+    for (one, other) in [("[1]", "[1.0]"), ("[1]", "[1e0]"), ("[0]", "[-0.0]"), ("{\"n\":10}", "{\"n\":1e1}")] {
+        assert_eq!(json(one).canonical(), json(other).canonical(), "{other}");
+        assert_ne!(json(one).spelled(), json(other).spelled(), "{other}");
+    }
+    assert_eq!(json("{\"b\": 1.0,\"a\":[true]}").spelled(), "{\"a\":[true],\"b\":1.0}");
+}

@@ -27,6 +27,7 @@ use crate::caller::Caller;
 use crate::decision::{Decision, Grants};
 use crate::digest::{Binding, Hasher};
 use crate::ids::{CallId, HoldId, Operation, ServerName};
+use crate::json::Json;
 use crate::ports::{
     Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Inspector, Journal, Moment, Wait,
 };
@@ -291,6 +292,13 @@ impl Monitor {
         else {
             return Err(Fault::Breach("a hold without a tool or arguments"));
         };
+        let shown;
+        let arguments = if proposal.beside.is_empty() {
+            arguments.as_str()
+        } else {
+            shown = format!("{arguments} and beside the arguments {}", proposal.beside);
+            shown.as_str()
+        };
         let now = self.ports.clock.now();
         let mut random = [0u8; 10];
         self.ports.entropy.fill(&mut random)?;
@@ -354,12 +362,14 @@ impl fmt::Debug for Ports {
     }
 }
 
-/// All that an approval is bound to: caller, operation at contract version and pin, arguments, bundle.
+/// All that an approval is bound to: caller, operation at contract version and pin, arguments with their numbers as
+/// they were spelled, what else the message says, bundle.
 fn binding(bundle: &Bundle, proposal: &Proposal, judgement: &Judgement) -> Option<Binding> {
     let contract = &judgement.tool.as_ref()?.contract;
     let arguments = judgement.canonical.as_ref()?;
+    let spelled = Json::parse(proposal.arguments()).map(|json| json.spelled()).unwrap_or_default();
     let caller = &proposal.caller;
-    let mut hasher = Hasher::new("refmon/binding/v1");
+    let mut hasher = Hasher::new("refmon/binding/v2");
     for part in [
         caller.tenant().as_str().as_bytes(),
         caller.user().as_str().as_bytes(),
@@ -367,6 +377,8 @@ fn binding(bundle: &Bundle, proposal: &Proposal, judgement: &Judgement) -> Optio
         contract.action().as_bytes(),
         contract.pin.as_ref().map_or(&[][..], |pin| pin.as_bytes()),
         arguments.as_bytes(),
+        spelled.as_bytes(),
+        proposal.beside.as_bytes(),
         bundle.digest().as_bytes(),
     ] {
         hasher.part(part);

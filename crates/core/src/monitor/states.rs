@@ -29,6 +29,7 @@ pub struct Proposal {
     pub(super) arrived: Moment,
     pub(super) message: Untrusted<Vec<u8>>,
     arguments: Range<usize>,
+    pub(super) beside: String,
 }
 
 /// Where a call comes from and goes to: the same for all calls of one session.
@@ -69,7 +70,16 @@ impl Proposal {
             arrived,
             message: Untrusted::new(message),
             arguments,
+            beside: String::new(),
         }
+    }
+
+    /// Says what else of the message the server could act on, as text that is the same for the same content. It is not
+    /// judged, but shown to the person who approves, and an approval is for this content only.
+    #[must_use]
+    pub fn beside(mut self, beside: String) -> Self {
+        self.beside = beside;
+        self
     }
 
     pub(super) fn arguments(&self) -> &[u8] {

@@ -157,7 +157,8 @@ impl Session {
         // A task's result is fetched by another request, where an obligation on this one could not be met.
         let supported = if message.span("task").is_empty() { self.route.supported } else { &[] };
         let route = Route { supported, ..self.route.clone() };
-        let proposal = Proposal::new(&route, ask, listing, message.bytes, range, arrived);
+        let beside = if matches!(ask, Ask::Tool(_)) { message.beside() } else { String::new() };
+        let proposal = Proposal::new(&route, ask, listing, message.bytes, range, arrived).beside(beside);
         match self.monitor.submit(proposal) {
             Verdict::Hold(held) => self.answer_client(Reply::held(shape, &id, &held)),
             Verdict::Deny(denied) => self.answer_client(Reply::denied(shape, &id, &denied)),
