@@ -26,7 +26,7 @@ use crate::args::Arguments;
 use crate::config::ConfigError;
 use crate::home::{Assembled, Home};
 use crate::output::{Answer, Output};
-use crate::watch::{Person, reload, tell_opened};
+use crate::watch::{Person, reload, tell_halted, tell_opened};
 
 /// Threads that may wait for the journal at the same time.
 const WAITING_MAX: usize = 512;
@@ -54,6 +54,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
     let parts = home.monitor(loaded)?;
     let observer: Arc<dyn Observer> = Arc::new(Person::about("serve"));
     tell_opened(&parts.opened, observer.as_ref());
+    tell_halted(&home, observer.as_ref());
     reload(&home, &parts.monitor, &observer);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
