@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use refmon_core::ids::SubjectHandle;
-use refmon_core::ports::{Clock as _, Commitments as _, Journal as _, Wait};
+use refmon_core::ports::{Clock as _, Commitments as _, Wait};
 use refmon_core::record::{Event, Notice, Record};
 use refmon_gateway::system::System;
 use refmon_store::authority::Switch;
