@@ -164,13 +164,22 @@ fn a_decision_is_final_whoever_decides_again() {
     let (me, binding) = (support::caller("t", &[]), Binding::from_bytes([7; 32]));
     let denied = placed(&stores, 1, 1);
     assert_eq!(stores.of(&me).decide(denied, false, "u", at(2), || Ok(())).unwrap(), Decided::Done);
-    assert_eq!(stores.of(&me).decide(denied, true, "u", at(3), || Ok(())).unwrap(), Decided::NotPending(HoldState::Denied));
+    assert_eq!(
+        stores.of(&me).decide(denied, true, "u", at(3), || Ok(())).unwrap(),
+        Decided::NotPending(HoldState::Denied)
+    );
     let again = placed(&stores, 2, 4);
     assert_ne!(again, denied);
-    assert_eq!(stores.of(&me).decide(denied, true, "u", at(5), || Ok(())).unwrap(), Decided::NotPending(HoldState::Denied));
+    assert_eq!(
+        stores.of(&me).decide(denied, true, "u", at(5), || Ok(())).unwrap(),
+        Decided::NotPending(HoldState::Denied)
+    );
     assert_eq!(stores.approved(&me, &binding, at(6)).unwrap(), None, "neither the old hold nor the new one");
     assert_eq!(stores.of(&me).decide(again, true, "u", at(7), || Ok(())).unwrap(), Decided::Done);
-    assert_eq!(stores.of(&me).decide(again, false, "u", at(8), || Ok(())).unwrap(), Decided::NotPending(HoldState::Approved));
+    assert_eq!(
+        stores.of(&me).decide(again, false, "u", at(8), || Ok(())).unwrap(),
+        Decided::NotPending(HoldState::Approved)
+    );
 }
 
 #[test]

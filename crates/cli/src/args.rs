@@ -61,6 +61,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: HoldsCommand,
     },
+    /// Deny every call from now on, in every process
+    Halt {
+        /// Why, for people; it is kept until the halt ends, and not in the evidence
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// End what `refmon halt` began
+    Resume,
     /// Read and verify the evidence
     Audit {
         #[command(subcommand)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::authority::Authority;
 use crate::secrets;
 
 /// A configuration that cannot be used: file, line, what is wrong.
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) policy: PolicyFolder,
     #[serde(default)]
     pub(crate) listen: Listen,
+    #[serde(default)]
+    pub(crate) authority: Authority,
 }
 
 /// Where `refmon serve` listens.
@@ -171,7 +174,13 @@ impl Config {
             }
             check_server(server).map_err(|what| wrong(format!("server `{}`: {what}", server.name)))?;
         }
+        config.authority.rules(&config.server_names()).map_err(wrong)?;
         Ok(config)
+    }
+
+    /// The names of all servers.
+    pub(crate) fn server_names(&self) -> Vec<&str> {
+        self.servers.iter().map(|server| server.name.as_str()).collect()
     }
 }
 
@@ -225,7 +234,12 @@ fn located(file: &Path, text: &str, error: &toml::de::Error) -> String {
 fn nearest(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let Some(unknown) = quoted.next().filter(|_| message.starts_with("unknown")) else { return String::new() };
-    let best = quoted.max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)));
+    closest(unknown, quoted)
+}
+
+/// The known word that is nearest to an unknown one, as a question, if one is near.
+pub(crate) fn closest<'k>(unknown: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let best = known.max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)));
     best.filter(|best| strsim::jaro_winkler(unknown, best) > 0.7)
         .map_or_else(String::new, |best| format!("; did you mean `{best}`?"))
 }

@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::{Context as _, Result};
 use refmon_audit::commitments::KeyFolder;
 use refmon_audit::journal::{self, Journal, Opened};
+use refmon_core::bundle::Bundle;
 use refmon_core::caller::Caller;
 use refmon_core::ids::{AgentId, Scope, ServerName, TenantId, UserId};
 use refmon_core::monitor::{Monitor, Ports};
-use refmon_core::ports::{self, Clock, Fault, Wait};
+use refmon_core::ports::{self, Clock, Fault, Inspector, Wait};
 use refmon_core::record::Record;
 use refmon_core::secret::Secret;
 use refmon_gateway::child::{BASE_ENVIRONMENT, Launch};
@@ -19,8 +20,10 @@ use refmon_gateway::system::System;
 use refmon_identity::api_key::ApiKeys;
 use refmon_policy::{Loaded, Sources};
 use refmon_store::Stores;
+use refmon_store::authority::{Budgets, Halt, ReadOnly, Switch};
 
 use crate::args::Arguments;
+use crate::authority::all_known;
 use crate::config::{Config, ConfigError, Server};
 use crate::secrets;
 
@@ -182,6 +185,7 @@ impl Home {
 
     /// The monitor with everything behind it, around a bundle.
     pub(crate) fn monitor(&self, loaded: Loaded) -> Result<Assembled> {
+        let inspectors = self.inspectors(&loaded.bundle)?;
         let system = Arc::new(System::guarding(self.guarded()));
         let clock: Arc<dyn Clock> = Arc::<System>::clone(&system);
         let (journal, opened) = self.open_journal(Arc::clone(&clock))?;
@@ -193,21 +197,38 @@ impl Home {
             commitments: Arc::new(self.keys()?),
             holds: Arc::new(self.stores()?),
             files: system,
-            inspectors: Vec::new(),
+            inspectors,
         };
         let Loaded { bundle, report, .. } = loaded;
         let monitor = Arc::new(Monitor::new(bundle, ports)?);
         Ok(Assembled { monitor, clock, journal, opened, warnings: report.findings.len() })
     }
 
+    /// The switch that `refmon halt` puts on.
+    pub(crate) fn switch(&self) -> Switch {
+        Switch::of(&self.path(&self.config.data))
+    }
+
+    /// The limits of `[authority]`, with full budgets. What permits least comes first.
+    pub(crate) fn inspectors(&self, bundle: &Bundle) -> Result<Vec<Arc<dyn Inspector>>> {
+        let authority = &self.config.authority;
+        let wrong = |what: String| ConfigError::new(format!("{}: {what}", self.file.display()));
+        let rules = authority.rules(&self.config.server_names()).map_err(wrong)?;
+        all_known(&rules.budgets, bundle).map_err(wrong)?;
+        Ok(vec![
+            Arc::new(Halt::new(authority.halted, self.switch())),
+            Arc::new(ReadOnly::new(rules.read_only)),
+            Arc::new(Budgets::new(rules.budgets)),
+        ])
+    }
+
     /// Finds a server of the configuration.
     pub(crate) fn server(&self, name: &str) -> Result<&Server> {
         self.config.servers.iter().find(|server| server.name == name).ok_or_else(|| {
-            let names: Vec<&str> = self.config.servers.iter().map(|server| server.name.as_str()).collect();
             ConfigError::new(format!(
                 "there is no server `{name}` in {}; there are: {}",
                 self.file.display(),
-                names.join(", ")
+                self.config.server_names().join(", ")
             ))
             .into()
         })

@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 the answer is no, 2 usage or configuration, 3 could not find out.
 
 mod args;
+mod authority;
 mod client;
 mod commands;
 mod config;
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         Command::Contract { command } => commands::contract::run(&arguments, command, output),
         Command::Key { command } => commands::key::run(&arguments, command, output),
         Command::Holds { tenant, command } => commands::holds::run(&arguments, tenant.as_deref(), command, output),
+        Command::Halt { reason } => commands::halt::halt(&arguments, reason.as_deref(), output),
+        Command::Resume => commands::halt::resume(&arguments, output),
         Command::Audit { command } => commands::audit::run(&arguments, command, output),
         Command::Doctor => commands::doctor::run(&arguments, output),
     };

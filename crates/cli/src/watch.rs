@@ -25,6 +25,12 @@ pub(crate) fn tell_opened(opened: &refmon_audit::journal::Opened, observer: &dyn
     }
 }
 
+pub(crate) fn tell_halted(home: &Home, observer: &dyn Observer) {
+    if let Some(why) = crate::commands::halt::halted(home) {
+        observer.notice(&why);
+    }
+}
+
 /// Tells the person at the terminal, on standard error.
 pub(crate) struct Person {
     server: String,
@@ -59,7 +65,9 @@ pub(crate) fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, observer: &Arc<dy
             std::thread::sleep(RELOAD);
             let changed = modified(&home.file);
             if changed != configured {
-                observer.notice("refmon.toml has changed; identity, scopes and servers are taken up at the next start");
+                observer.notice(
+                    "refmon.toml has changed; identity, scopes, limits and servers are taken up at the next start",
+                );
                 configured = changed;
             }
             let now = signature(&home);

@@ -70,7 +70,7 @@ fn check(folder: &Path, call: &str) -> (i32, Value) {
 #[test]
 fn the_help_of_every_command_is_as_reviewed() {
     let folder = tempfile::tempdir().unwrap();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["init"],
         &["wrap"],
@@ -82,6 +82,8 @@ fn the_help_of_every_command_is_as_reviewed() {
         &["contract", "accept"],
         &["holds"],
         &["holds", "list"],
+        &["halt"],
+        &["resume"],
         &["audit"],
         &["audit", "search"],
         &["doctor"],

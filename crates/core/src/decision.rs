@@ -29,13 +29,28 @@ impl Decision {
     }
 }
 
+/// Why a call must not run: a reason, and what would do instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Veto {
+    /// The reason code.
+    pub reason: ReasonCode,
+    /// What would do instead, in words for the agent, never with a value of the call.
+    pub expected: Option<String>,
+}
+
+impl From<ReasonCode> for Veto {
+    fn from(reason: ReasonCode) -> Self {
+        Self { reason, expected: None }
+    }
+}
+
 /// What an inspector or a plugin may answer: an objection, never a consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Objection {
     /// A person should look.
     Hold(ReasonCode),
     /// The call must not run.
-    Deny(ReasonCode),
+    Deny(Veto),
 }
 
 impl Objection {

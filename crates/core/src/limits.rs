@@ -30,5 +30,11 @@ pub const CALLS_CANCELLED_MAX: usize = 16_384;
 pub const HOLDS_PENDING_MAX: usize = 1_024;
 /// Seconds a hold waits for a decision, and an approval for its use.
 pub const HOLD_SECONDS: u64 = 600;
+/// Buckets of budgets that are not full, in one process.
+pub const BUDGET_BUCKETS_MAX: usize = 65_536;
+/// Budgets, and rules of read-only mode, in one configuration.
+pub const AUTHORITY_RULES_MAX: usize = 256;
+/// Seconds of a budget's window: 366 days.
+pub const BUDGET_WINDOW_SECONDS_MAX: u64 = 366 * 86_400;
 /// Bytes of untrusted text that [`crate::untrusted::Shown`] prints.
 pub const SHOWN_BYTES_MAX: usize = 64;

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::bundle::Tool;
 use crate::caller::Caller;
 use crate::contract::Kind;
-use crate::decision::{Grants, Objection, Ruling};
+use crate::decision::{Grants, Objection, Ruling, Veto};
 use crate::digest::Binding;
 use crate::facts::Facts;
 use crate::ids::{ApprovalKind, HoldId, SubjectHandle};
@@ -249,9 +249,41 @@ pub struct Mismatch {
 }
 
 /// An inspector of calls: it may object, it cannot consent.
+///
+/// A judgement asks it more often than calls run (`refmon check` judges, and an approved call is judged twice), so
+/// [`Inspector::examine`] must leave nothing behind. What a call uses up is taken in [`Inspector::take`].
 pub trait Inspector: Send + Sync {
+    /// Looks at who asks, before anything else is looked at. A veto here outranks every other reason.
+    fn preclude(&self, _caller: &Caller, _now: Moment) -> Option<Veto> {
+        None
+    }
+
     /// Looks at a call that policy did not deny.
     fn examine(&self, question: &Question<'_>) -> Option<Objection>;
+
+    /// Takes what a call uses up. The monitor asks once for each call, when nothing but the record stands between
+    /// the call and its permit. What was taken stays taken, even if the call is then denied.
+    ///
+    /// # Errors
+    /// A veto if there is not enough left. Of two calls that ask at the same time for the last of it, one gets it.
+    fn take(&self, _call: &Imminent<'_>) -> Result<(), Veto> {
+        Ok(())
+    }
+}
+
+/// A call that is about to be permitted.
+#[derive(Debug, Clone, Copy)]
+pub struct Imminent<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// For what.
+    pub tool: &'a Tool,
+    /// With what meaning of the arguments.
+    pub facts: &'a Facts,
+    /// The size of the canonical arguments.
+    pub argument_bytes: usize,
+    /// When.
+    pub now: Moment,
 }
 
 /// Names the kind in errors.

@@ -121,6 +121,9 @@ reasons! {
     AuditUnavailable = 90 "audit.unavailable" "the attempt could not be recorded" [RetryLater];
     Unavailable = 91 "unavailable" "something that the decision depends on is not available" [RetryLater];
     Breach = 92 "unavailable.breach" "an invariant of the monitor is broken; it denies everything until it is looked at" [AskOperator];
+    Halted = 100 "authority.halted" "the operator has halted all calls" [AskOperator, RetryLater];
+    ReadOnly = 101 "authority.read-only" "only calls that do nothing but read are allowed at present" [AskOperator];
+    Budget = 102 "authority.budget" "a budget of calls or of bytes is used up" [RetryLater];
 }
 
 impl ReasonCode {

@@ -291,4 +291,14 @@ pub enum Event {
         /// The tool.
         tool: ToolName,
     },
+    /// A person halted all calls.
+    Halted {
+        /// Who, by handle.
+        by: SubjectHandle,
+    },
+    /// A person ended the halt.
+    Resumed {
+        /// Who, by handle.
+        by: SubjectHandle,
+    },
 }

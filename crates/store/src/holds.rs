@@ -375,7 +375,10 @@ mod tests {
         let (me, binding) = (caller("t"), Binding::from_bytes([7; 32]));
         let late = limits::HOLD_SECONDS;
         let id = place(&stores, &me, 1, 7, at(0)).unwrap();
-        assert_eq!(stores.of(&me).decide(id, true, "b", at(late), || Ok(())).unwrap(), Decided::NotPending(HoldState::Expired));
+        assert_eq!(
+            stores.of(&me).decide(id, true, "b", at(late), || Ok(())).unwrap(),
+            Decided::NotPending(HoldState::Expired)
+        );
         let id = place(&stores, &me, 2, 7, at(late)).unwrap();
         stores.of(&me).decide(id, true, "b", at(late + 1), || Ok(())).unwrap();
         let approval = stores.approved(&me, &binding, at(late + 2)).unwrap().unwrap();
@@ -391,7 +394,10 @@ mod tests {
         let missing = HoldId::from_bytes([9; 16]);
         let theirs = stores.of(&other);
         assert_eq!(theirs.hold(id, at(1)).unwrap(), theirs.hold(missing, at(1)).unwrap());
-        assert_eq!(theirs.decide(id, true, "x", at(1), || Ok(())).unwrap(), theirs.decide(missing, true, "x", at(1), || Ok(())).unwrap());
+        assert_eq!(
+            theirs.decide(id, true, "x", at(1), || Ok(())).unwrap(),
+            theirs.decide(missing, true, "x", at(1), || Ok(())).unwrap()
+        );
         assert!(theirs.holds(true, at(1)).unwrap().is_empty());
         stores.of(&me).decide(id, true, "boss", at(1), || Ok(())).unwrap();
         assert_eq!(stores.approved(&other, &Binding::from_bytes([7; 32]), at(1)).unwrap(), None);

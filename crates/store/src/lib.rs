@@ -2,8 +2,9 @@
 //!
 //! [`Stores::of`] is the only way to a tenant's rows, and it wants an authenticated caller. No method of
 //! [`TenantStore`] takes a tenant; every key begins with it; a foreign identifier and a missing one give the same
-//! answer. [`index::Index`] is a cache over the journal, thrown away and rebuilt at will.
+//! answer. [`authority`] holds the limits that remember. [`index::Index`] is a cache over the journal, thrown away and rebuilt at will.
 
+pub mod authority;
 mod database;
 pub mod holds;
 pub mod index;

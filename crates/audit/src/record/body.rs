@@ -234,6 +234,8 @@ fn write_notice(out: &mut Out, notice: &Notice) -> Written {
         Event::Quarantined { server, tool } => {
             out.array(3)?.u64(event::QUARANTINED)?.str(server.as_str())?.str(tool.as_str())?
         }
+        Event::Halted { by } => out.array(2)?.u64(event::HALTED)?.bytes(by.as_bytes())?,
+        Event::Resumed { by } => out.array(2)?.u64(event::RESUMED)?.bytes(by.as_bytes())?,
     };
     Ok(())
 }
@@ -252,6 +254,8 @@ fn read_notice(input: &mut Strict<'_>) -> Result<Notice> {
         (event::QUARANTINED, 3) => {
             Event::Quarantined { server: read_id(input, ServerName::parse)?, tool: read_id(input, ToolName::parse)? }
         }
+        (event::HALTED, 2) => Event::Halted { by: SubjectHandle::from_bytes(input.bytes()?) },
+        (event::RESUMED, 2) => Event::Resumed { by: SubjectHandle::from_bytes(input.bytes()?) },
         _ => return input.refuse(offset, "an event of the monitor"),
     };
     Ok(Notice { at, event })

@@ -99,4 +99,6 @@ pub(crate) mod event {
     pub(crate) const ACTIVATED: u64 = 4;
     pub(crate) const REFUSED: u64 = 5;
     pub(crate) const QUARANTINED: u64 = 6;
+    pub(crate) const HALTED: u64 = 7;
+    pub(crate) const RESUMED: u64 = 8;
 }

@@ -64,7 +64,8 @@ fn attempts(out: &mut Vec<(String, Record)>) {
         let asked = known(Operation::Method(method));
         out.push((format!("attempt {method}"), attempt(|attempt| attempt.asked = asked)));
     }
-    for &reason in ReasonCode::ALL {
+    // Later codes stand behind everything else, so that no earlier line changes.
+    for &reason in ReasonCode::ALL.iter().filter(|reason| reason.number() < ReasonCode::Halted.number()) {
         out.push((format!("attempt {reason}"), attempt(|attempt| attempt.reason = reason)));
     }
 }
@@ -127,12 +128,24 @@ fn over_http(out: &mut Vec<(String, Record)>) {
     }
 }
 
+/// What came with halts, read-only mode and budgets.
+fn of_authority(out: &mut Vec<(String, Record)>) {
+    for reason in [ReasonCode::Halted, ReasonCode::ReadOnly, ReasonCode::Budget] {
+        out.push((format!("attempt {reason}"), attempt(|attempt| attempt.reason = reason)));
+    }
+    let by = SubjectHandle::from_bytes([9; 16]);
+    for (name, event) in [("halted", Event::Halted { by }), ("resumed", Event::Resumed { by })] {
+        out.push((format!("notice {name}"), Record::Notice(Notice { at: moment(1), event })));
+    }
+}
+
 fn all() -> Vec<(String, Envelope)> {
     let mut records = Vec::new();
     attempts(&mut records);
     ends(&mut records);
     others(&mut records);
     over_http(&mut records);
+    of_authority(&mut records);
     let boot = BootId::new(0x0123_4567_89ab, [0xcd; 10]);
     let envelopes = records.into_iter().zip(1..);
     envelopes.map(|((name, record), counter)| (name, Envelope { boot, counter, record })).collect()

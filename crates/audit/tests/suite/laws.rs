@@ -128,6 +128,8 @@ fn other() -> impl Strategy<Value = Record> {
         any::<[u8; 32]>().prop_map(|digest| Event::Activated(BundleDigest::from_bytes(digest))),
         any::<[u8; 32]>().prop_map(|digest| Event::Refused(BundleDigest::from_bytes(digest))),
         (server(), tool()).prop_map(|(server, tool)| Event::Quarantined { server, tool }),
+        any::<[u8; 16]>().prop_map(|by| Event::Halted { by: SubjectHandle::from_bytes(by) }),
+        any::<[u8; 16]>().prop_map(|by| Event::Resumed { by: SubjectHandle::from_bytes(by) }),
     ];
     let head = || (any::<[u8; 16]>(), moment(), tenant());
     prop_oneof![

@@ -270,6 +270,8 @@ fn event(event: &Event) -> String {
         Event::Activated(bundle) => format!("put bundle {bundle} in force"),
         Event::Refused(bundle) => format!("refused a broken bundle; {bundle} stays in force"),
         Event::Quarantined { server, tool } => format!("quarantined {server}/{tool}"),
+        Event::Halted { by } => format!("halted all calls (by {by})"),
+        Event::Resumed { by } => format!("resumed (by {by})"),
     }
 }
 

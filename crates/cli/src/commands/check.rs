@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use refmon_core::bundle::Listing;
@@ -11,7 +12,7 @@ use refmon_core::ids::{ApprovalKind, Method, Operation, ServerName};
 use refmon_core::json::Json;
 use refmon_core::kinds;
 use refmon_core::monitor::{Ask, Judgement, Situation, judge};
-use refmon_core::ports::{Clock as _, Question};
+use refmon_core::ports::{Clock as _, Inspector, Question};
 use refmon_gateway::session::SUPPORTED;
 use refmon_gateway::system::System;
 use refmon_policy::Loaded;
@@ -61,15 +62,20 @@ pub(crate) fn run(arguments: &Arguments, file: &Path, output: Output) -> Result<
     let call: Call = serde_json::from_str(&text)
         .map_err(|error| ConfigError::new(format!("{}:{}: {error}", file.display(), error.line())))?;
     let loaded = home.load()?;
-    let checked = judge_call(&home, &loaded, &call)?;
+    let checked = judge_call(&home, &loaded, &call, &home.inspectors(&loaded.bundle)?)?;
     let judgement = &checked.judgement;
     let explanation = checked.explanation.as_ref().map(ToString::to_string);
     output.result(&value(judgement, explanation.as_deref()), || text_of(judgement, explanation.as_deref()));
     Ok(if judgement.decision == Decision::Permit { Answer::Yes } else { Answer::No })
 }
 
-/// Judges a call by the very function that the doors use.
-pub(crate) fn judge_call(home: &Home, loaded: &Loaded, call: &Call) -> Result<Checked> {
+/// Judges a call by the very function that the doors use. Nothing is taken from a budget.
+pub(crate) fn judge_call(
+    home: &Home,
+    loaded: &Loaded,
+    call: &Call,
+    inspectors: &[Arc<dyn Inspector>],
+) -> Result<Checked> {
     let wrong = |what: String| ConfigError::new(what);
     let server = ServerName::parse(&call.server).map_err(|error| wrong(format!("`server`: {error}")))?;
     let ask = match (&call.tool, &call.method) {
@@ -83,7 +89,7 @@ pub(crate) fn judge_call(home: &Home, loaded: &Loaded, call: &Call) -> Result<Ch
     let arguments = if call.arguments.is_null() { String::new() } else { call.arguments.to_string() };
     let system = System::guarding(home.guarded());
     let (bundle, now) = (&loaded.bundle, system.now());
-    let situation = Situation { bundle, files: &system, inspectors: &[], granted: &granted, now };
+    let situation = Situation { bundle, files: &system, inspectors, granted: &granted, now };
     let judgement =
         judge(&situation, &caller, &server, &ask, &pinned(loaded, &server), arguments.as_bytes(), SUPPORTED);
     let explanation = judgement.tool.as_ref().and_then(|tool| {

@@ -54,6 +54,10 @@ fn examine(home: &Home) -> Vec<Finding> {
             return findings;
         }
     };
+    findings.push(match crate::commands::halt::halted(home) {
+        Some(why) => finding("calls are not halted", false, why),
+        None => finding("calls are not halted", true, format!("`{}` is not there", home.switch().file().display())),
+    });
     let report = &loaded.report;
     let warnings = report.findings.len();
     let sound = format!("{} operations, {} policies, {warnings} warnings", report.operations, report.policies);

@@ -155,8 +155,8 @@ fn show(hold: &Hold) -> String {
     rows.iter().map(|(name, text)| format!("{name:width$}  {text}")).collect::<Vec<_>>().join("\n")
 }
 
-/// The canonical arguments with every character that could deceive the reader escaped.
-fn visible(text: &str) -> String {
+/// Text with every character that could deceive the reader escaped.
+pub(crate) fn visible(text: &str) -> String {
     let plain = |c: char| c == ' ' || (!c.is_control() && !c.is_whitespace() && (c.is_ascii() || c.is_alphanumeric()));
     text.chars().map(|c| if plain(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
 }

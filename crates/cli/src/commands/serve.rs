@@ -26,7 +26,7 @@ use crate::config::{ConfigError, IdentityKind};
 use crate::entrance::Entrance;
 use crate::home::{Assembled, Home};
 use crate::output::{Answer, Output};
-use crate::watch::{Person, reload, tell_opened};
+use crate::watch::{Person, reload, tell_halted, tell_opened};
 
 /// Threads that may wait for the journal at the same time.
 const WAITING_MAX: usize = 512;
@@ -48,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
     let told = summary(&home, &loaded, &entrance)?;
     let parts = home.monitor(loaded)?;
     tell_opened(&parts.opened, observer.as_ref());
+    tell_halted(&home, observer.as_ref());
     reload(&home, &parts.monitor, &observer);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -16,7 +16,7 @@ use crate::args::{Arguments, WrapOptions};
 use crate::config::{ConfigError, Server};
 use crate::home::Home;
 use crate::output::Answer;
-use crate::watch::{Person, reload, tell_opened};
+use crate::watch::{Person, reload, tell_halted, tell_opened};
 
 pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer> {
     let home = Arc::new(Home::open(arguments)?);
@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer
     let parts = home.monitor(loaded)?;
     let observer: Arc<dyn Observer> = Arc::new(Person::about(&server.name));
     tell_opened(&parts.opened, observer.as_ref());
+    tell_halted(&home, observer.as_ref());
     if parts.warnings > 0 {
         observer.notice(&format!("{} warnings about policies; see `refmon policy check`", parts.warnings));
     }

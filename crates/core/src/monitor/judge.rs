@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::bundle::{Bundle, Listing, Tool};
 use crate::caller::Caller;
 use crate::contract::HoldMode;
-use crate::decision::{Decision, Grants, Objection, Obligation, Ruling};
+use crate::decision::{Decision, Grants, Objection, Obligation, Ruling, Veto};
+use crate::facts::Facts;
 use crate::ids::{ApprovalKind, HoldId, Method, Operation, PolicyId, ServerName, ToolName};
 use crate::json::Json;
 use crate::kinds::{self, Obstacle, Refusal};
@@ -62,6 +63,8 @@ pub struct Judgement {
     pub tool: Option<Arc<Tool>>,
     /// The canonical arguments, if they have one reading.
     pub canonical: Option<String>,
+    /// What the arguments mean, if they have a meaning.
+    pub facts: Option<Facts>,
     /// The names of the declared top-level arguments.
     pub names: Vec<String>,
     /// The policies that determined the decision.
@@ -87,6 +90,7 @@ impl Judgement {
             asked,
             tool: None,
             canonical: None,
+            facts: None,
             names: Vec::new(),
             policies: Vec::new(),
             approvals: Vec::new(),
@@ -110,6 +114,13 @@ impl Judgement {
     /// The same judgement, but refused for another reason.
     pub(super) fn refused(self, reason: ReasonCode) -> Self {
         Self { decision: Decision::Deny, reason, ..self }
+    }
+
+    /// The same judgement, but with a veto. Nothing that it waits for would help.
+    pub(super) fn vetoed(mut self, veto: Veto) -> Self {
+        self.approvals.clear();
+        self.expected = veto.expected.map(|expected| (String::new(), expected));
+        self.refused(veto.reason)
     }
 
     pub(super) fn approved_by(self, approval: Approval) -> Self {
@@ -150,6 +161,9 @@ pub fn judge(
     supported: &[Obligation],
 ) -> Judgement {
     let mut judgement = find(situation.bundle, server, ask);
+    if let Some(veto) = situation.inspectors.iter().find_map(|inspector| inspector.preclude(caller, situation.now)) {
+        return judgement.vetoed(veto);
+    }
     let Some(tool) = judgement.tool.clone() else { return judgement };
     if !listing.matches(&tool.contract) {
         return judgement.refused(ReasonCode::Quarantined);
@@ -185,11 +199,14 @@ pub fn judge(
         now: situation.now,
     };
     apply(&mut judgement, situation.bundle.policy().rule(&question));
-    inspect(&mut judgement, situation, &question);
     contract_hold(&mut judgement, tool.contract.hold, situation.granted);
     if judgement.obligations.iter().any(|obligation| !supported.contains(obligation)) {
         judgement.climb(Decision::Deny, ReasonCode::ObligationUnsupported);
     }
+    // Inspectors come last, so that a denial without them keeps its reason. What they hold, a contract may rule out.
+    let mut judgement = inspect(judgement, situation, &question);
+    contract_hold(&mut judgement, tool.contract.hold, situation.granted);
+    judgement.facts = Some(facts);
     judgement
 }
 
@@ -300,15 +317,17 @@ fn ask_operator(judgement: &mut Judgement, reason: ReasonCode, granted: &Grants)
     judgement.climb(Decision::Hold, reason);
 }
 
-fn inspect(judgement: &mut Judgement, situation: &Situation<'_>, question: &Question<'_>) {
+/// Asks the inspectors in their order. What policy denied is not asked about, and the first veto stands.
+fn inspect(mut judgement: Judgement, situation: &Situation<'_>, question: &Question<'_>) -> Judgement {
     for inspector in situation.inspectors {
         if judgement.decision == Decision::Deny {
-            return;
+            break;
         }
         match inspector.examine(question) {
             None => {}
-            Some(Objection::Hold(reason)) => ask_operator(judgement, reason, situation.granted),
-            Some(Objection::Deny(reason)) => judgement.climb(Decision::Deny, reason),
+            Some(Objection::Hold(reason)) => ask_operator(&mut judgement, reason, situation.granted),
+            Some(Objection::Deny(veto)) => judgement = judgement.vetoed(veto),
         }
     }
+    judgement
 }

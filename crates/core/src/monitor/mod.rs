@@ -24,12 +24,12 @@ pub use states::{Authorized, Denied, Held, InFlight, Outcome, Proposal, Released
 
 use crate::bundle::Bundle;
 use crate::caller::Caller;
-use crate::decision::{Decision, Grants};
+use crate::decision::{Decision, Grants, Veto};
 use crate::digest::{Binding, Hasher};
 use crate::ids::{CallId, HoldId, Operation, ServerName};
 use crate::json::Json;
 use crate::ports::{
-    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Inspector, Journal, Moment, Wait,
+    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Imminent, Inspector, Journal, Moment, Wait,
 };
 use crate::reason::ReasonCode;
 use crate::record::{Attempt, Cause, Completion, Event, Indeterminate, Notice, Record, Status};
@@ -244,6 +244,10 @@ impl Monitor {
         mut judgement: Judgement,
         approval: Option<Approval>,
     ) -> Verdict {
+        // What a call uses up is taken before its approval is spent: an empty budget must not cost a person's decision.
+        if let Err(veto) = self.take(&proposal, &judgement) {
+            return self.deny(bundle, proposal, judgement.vetoed(veto));
+        }
         if let Some(approval) = approval {
             match self.ports.holds.spend(&proposal.caller, &approval, self.ports.clock.now()) {
                 Ok(true) => judgement = judgement.approved_by(approval),
@@ -265,6 +269,16 @@ impl Monitor {
                 reason: judgement.reason,
             }),
         }
+    }
+
+    fn take(&self, proposal: &Proposal, judgement: &Judgement) -> Result<(), Veto> {
+        let (Some(tool), Some(facts), Some(canonical)) = (&judgement.tool, &judgement.facts, &judgement.canonical)
+        else {
+            return Err(ReasonCode::Breach.into());
+        };
+        let (caller, now) = (proposal.caller.as_ref(), self.ports.clock.now());
+        let call = Imminent { caller, tool, facts, argument_bytes: canonical.len(), now };
+        self.ports.inspectors.iter().try_for_each(|inspector| inspector.take(&call))
     }
 
     fn hold(&self, bundle: &Bundle, proposal: Proposal, mut judgement: Judgement) -> Verdict {

@@ -1,0 +1,100 @@
+//! `refmon halt` and `refmon resume`: the switch that stops every call at once.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use refmon_core::ids::SubjectHandle;
+use refmon_core::ports::{Clock as _, Commitments as _, Wait};
+use refmon_core::record::{Event, Notice, Record};
+use refmon_gateway::system::System;
+use refmon_store::authority::Switch;
+use serde_json::{Value, json};
+
+use crate::args::Arguments;
+use crate::commands::holds::visible;
+use crate::config::ConfigError;
+use crate::home::Home;
+use crate::output::{Answer, Output, time};
+
+/// Bytes of a reason; what is longer does not fit into what is read back.
+const REASON_BYTES_MAX: usize = 1_024;
+
+/// Halts first and records then: the halt must not wait for evidence.
+pub(crate) fn halt(arguments: &Arguments, reason: Option<&str>, output: Output) -> Result<Answer> {
+    let home = Home::open(arguments)?;
+    if reason.is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
+        return Err(ConfigError::new(format!("`--reason` has at most {REASON_BYTES_MAX} bytes")).into());
+    }
+    home.data()?;
+    let (switch, caller) = (home.switch(), home.caller()?);
+    let at = time(System::new().now().unix_us);
+    let words = json!({ "reason": reason, "at": at, "by": caller.user().as_str() });
+    let made = switch.put_on(&format!("{words}\n"));
+    let made = made.with_context(|| format!("the halt may not be complete: `{}`", switch.file().display()))?;
+    if made {
+        note(&home, |by| Event::Halted { by }).context("all calls are halted, but that could not be recorded")?;
+    }
+    output.result(&json!({ "halted": true, "changed": made }), || {
+        if made {
+            "halted: every call is denied from now on; calls under way are not stopped; `refmon resume` ends it"
+                .to_owned()
+        } else {
+            format!("nothing changed; {}", told(&switch))
+        }
+    });
+    Ok(Answer::Yes)
+}
+
+/// Records first and resumes then: without evidence the halt stays.
+pub(crate) fn resume(arguments: &Arguments, output: Output) -> Result<Answer> {
+    let home = Home::open(arguments)?;
+    let switch = home.switch();
+    let on = switch.is_on().with_context(|| format!("`{}`", switch.file().display()))?;
+    if on {
+        note(&home, |by| Event::Resumed { by }).context("calls stay halted, for the end could not be recorded")?;
+        switch.take_off().with_context(|| format!("`{}` could not be removed", switch.file().display()))?;
+    }
+    let halted = home.config.authority.halted;
+    output.result(&json!({ "halted": halted, "changed": on }), || match (halted, on) {
+        (true, _) => {
+            format!("still halted by `[authority] halted = true` in {}", home.file.display())
+        }
+        (false, true) => "resumed: calls are judged as before".to_owned(),
+        (false, false) => "nothing changed; calls were not halted".to_owned(),
+    });
+    Ok(if halted { Answer::No } else { Answer::Yes })
+}
+
+/// Why calls are halted, in one line; `None` if they are not.
+pub(crate) fn halted(home: &Home) -> Option<String> {
+    if home.config.authority.halted {
+        return Some(format!("every call is denied: `[authority] halted = true` in {}", home.file.display()));
+    }
+    let switch = home.switch();
+    switch.is_on().unwrap_or(true).then(|| told(&switch))
+}
+
+/// What the file says, as far as it says anything.
+fn told(switch: &Switch) -> String {
+    let words: Value = switch.words().ok().and_then(|words| serde_json::from_str(&words).ok()).unwrap_or_default();
+    let word = |name: &str, before: &str| {
+        words.get(name).and_then(Value::as_str).map_or_else(String::new, |text| format!("{before}{}", visible(text)))
+    };
+    format!(
+        "every call is denied: halted{}{}{} (`{}`); `refmon resume` ends it",
+        word("by", " by "),
+        word("at", " at "),
+        word("reason", ": "),
+        switch.file().display()
+    )
+}
+
+fn note(home: &Home, event: impl FnOnce(SubjectHandle) -> Event) -> Result<()> {
+    let system = Arc::new(System::new());
+    let at = system.now();
+    let by = home.keys()?.subject(&home.caller()?)?;
+    let (journal, _) = home.open_journal(system)?;
+    journal.append(&Record::Notice(Notice { at, event: event(by) }), Wait::Durable)?;
+    journal.close()?;
+    Ok(())
+}
