@@ -216,7 +216,7 @@ fn an_approval_does_not_come_back_when_the_clock_goes_back() {
     let stores = Stores::open(&folder.path().join("state.db")).unwrap();
     let me = support::caller("t", &[]);
     let hold = placed(&stores, 1, 1_000_000);
-    stores.of(&me).decide(hold, true, "u", at(1_000_001)).unwrap();
+    stores.of(&me).decide(hold, true, "u", at(1_000_001), || Ok(())).unwrap();
     let binding = Binding::from_bytes([7; 32]);
     assert!(stores.approved(&me, &binding, at(1_000_002)).unwrap().is_some());
     let a_day_before = at(1_000_000 - 86_400);

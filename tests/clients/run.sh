@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Byte fidelity on the fixtures, then published clients against published servers, with and without refmon between.
+# Byte fidelity on the fixtures, published clients against published servers with and without refmon between, and the
+# official conformance suites through `refmon serve`.
 # Argument: refmon's program. Writes docs/compatibility.md. Everything else it makes is in .work.
 set -euo pipefail
 refmon="$(realpath "${1:?usage: tests/clients/run.sh REFMON_BINARY}")"
@@ -25,6 +26,8 @@ run "fidelity: every message, byte for byte" \
   node tests/clients/fidelity.mjs "$refmon" .work/clients/fidelity
 run "matrix: clients and servers" \
   node tests/clients/matrix.mjs "$refmon" .work/clients/matrix "$venv/bin/python" docs/compatibility.md
+run "conformance: the official suites through refmon serve" \
+  node tests/clients/conformance.mjs "$refmon" .work/clients/conformance
 
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

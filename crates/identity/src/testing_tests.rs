@@ -13,7 +13,6 @@ use refmon_core::caller::Caller;
 use refmon_core::ports::Moment;
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
-use rsa::pkcs8::EncodePrivateKey as _;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -85,6 +84,26 @@ impl Fetch for Web {
     }
 }
 
+/// An RSA key of 2,048 bits (PKCS #8, DER) that was made for these tests and opens nothing else: `ring` signs with such
+/// keys and makes none, and a crate that makes them would change how half of the workspace is compiled.
+const RSA: &str = "
+    MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQCRM+0zU4XvcL08mogiflZ5+1JRfPhiSRiPyfQCuwW6lnRn6AQ260uhuSACUg
+    oDK4WkLHsSbkTDcgZ2HFuLr8fR3tBEdkAe6k0tH8AheV8oX68vnjqt8NKhFqb+zwHSWNztYwbrcm5FFyZtfXMyYdT8aJT+L6G5eT632lOXqxRS
+    jUuStHNVbtCMTkHgx8onCYYRIXdSVhTHS/+PMnw2WY7beYy3bU02Wmz9kU393b/2MHJgYta8gA8Dr1krgrdlNe17kK2DU66qd0D7C21ypm2Bfv
+    Z5MUNl2zMGplkZF/1K/t6z7R77E9aHu4eOrijiG//axMX13id2ZcYSgQh6CIbxAgMBAAECggEABDr32IgJ64z/8vrYJ8rTfScEYeBkIil+TemQ
+    IE0Yu/0hc8nPnjG04eMaf0bPUgJ3PTdz9+YjiAOcyrjXx/GPvtnqDwEhh4me+5BbdZB9myopWM681VjrT8IDHxTr3ZgQeEbrYVVl7OYYQ7rJkp
+    0goVdeY+JLhEXAz2IDoeHudSRZTr2zNRccePE4yU2kQ4F5cA+qtzsZ3ksaNJe9Qxy3KJx113MHDQQLkQ6lKD+eZjmvChYIdjaYjh37AWP8t4yn
+    4ywyR31RGZgmQJFFM1NbL08o9+e6GL0b2xSd4SHcAPx5iqxE3Uc3E1tQesjVgvWJl2uS1fzFe92omeWqi9MaKwKBgQDKYEgMhHeLS4Zyy0Nb+j
+    AXH83GxGgy/pHZUfHDrv8IvsBeUVuGHHR6zoN4kKOTkecB2lC8mYh2DCfBvsGn4or36S/xb6Sa9+UYnZR/LQMLqzz8xswf8KFDxTCuGee7JuA+
+    gk6fV8j640wkEBQUnpm4JOgkd+2gfRTS1xBgJUn//wKBgQC3rW2WJQl8qGVHp1+eDKr0ZsrsVmhlPbtk/84nGEFKbt4bREB3D60nT/EB2VeVWM
+    E2BUVZ6heCk4hScz0a8yzSJCCCRkjv2oLujI0YFNsA3it9axaKagXEImBw/CPH05cjPlCTcjWxiFxfKX9xxYI5tvNcW5UZuK6KO7N7r015DwKB
+    gQDEWS/uPSPDGS7D96RN++pmtSuwWuUB/O3C3PdlNUcp0/DOUb8r2jXE5NK3yhV62sc3i/pjUc8NQXPdTVeUrH7KUwt6AyjAVh2HiXQHA8P9sV
+    FFqxdnMc808n/tmyKy+N/+pezkOoa7rIY2QwdIjix0dhJpN5Zs7I6klZbEwckPPwKBgQCC6XLvzpoCZSs6dMqrpS+7XgBHjhZ+Ag+sHr5aEumG
+    GZroKC8iLOQm3s1RmgzYfxfGXt9dBIGZKXnB+iyVJrjNVb5t25ZkjYNAbqCph0PITJEGpOq94G8XqcC/Bpah9+cC0Ykwbfhi/mOH19XjyvfUFt
+    dA/m04le6gy4hTIVDAdQKBgAJXQpbcvsj7wuncMlvofYqIjSwAlBLyYgVKQ4OUSef47W39GUe1acJ87+//6CvUDVCcrGlUw7FHXXECOFst3OrE
+    yGRfxWGtMU0t0r0/usIrGamaee4hbin4Lvr6fNKHiDTqIUK0leAzMbWX7J6XJozGX7kZvPw8Sl6c/dMFg55w
+";
+
 /// A key pair of an issuer.
 pub(crate) enum Signer {
     P256(EcdsaKeyPair),
@@ -105,9 +124,9 @@ impl Signer {
     }
 
     pub(crate) fn rsa() -> Self {
-        let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2_048).unwrap();
-        let document = key.to_pkcs8_der().unwrap();
-        Self::Rsa(signature::RsaKeyPair::from_pkcs8(document.as_bytes()).unwrap())
+        let text: String = RSA.split_whitespace().collect();
+        let document = ::base64::Engine::decode(&::base64::engine::general_purpose::STANDARD, text).unwrap();
+        Self::Rsa(signature::RsaKeyPair::from_pkcs8(&document).unwrap())
     }
 
     pub(crate) fn algorithm(&self) -> &'static str {
