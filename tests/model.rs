@@ -53,6 +53,8 @@ const ARGUMENTS: [(&str, Option<&str>); 6] = [
     ("{\"a\":1,\"a\":2}", None),
     ("[]", None),
 ];
+/// The same arguments without white space.
+const SPELLED: [&str; 6] = ["", "{\"a\":1}", "{\"a\":1.0}", "{\"b\":2}", "", ""];
 const STATUSES: [Status; 4] = [Status::Ok, Status::ToolError, Status::ProtocolError, Status::Malformed];
 
 /// The naive monitor.
@@ -62,7 +64,7 @@ struct Model {
     now: u64,
     journal_down: bool,
     log: Vec<String>,
-    /// (tenant, tool, canonical arguments, digest) → (state, expires, number of the hold)
+    /// (tenant, tool, arguments as spelled, digest) → (state, expires, number of the hold)
     holds: Vec<(Key, &'static str, u64)>,
     flights: Vec<(usize, bool)>,
 }
@@ -105,7 +107,8 @@ impl Model {
         if needs.is_empty() {
             return self.run(tool, withhold, "permitted");
         }
-        let key = (tenant, tool, canonical.unwrap_or_default(), self.digest);
+        // An approval is for the arguments as their numbers were spelled, white space aside.
+        let key = (tenant, tool, SPELLED[arguments], self.digest);
         for hold in &mut self.holds {
             if hold.0 == key && hold.1 == "approved" && hold.2 > now {
                 hold.1 = "spent";

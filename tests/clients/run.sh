@@ -28,6 +28,8 @@ run "matrix: clients and servers" \
   node tests/clients/matrix.mjs "$refmon" .work/clients/matrix "$venv/bin/python" docs/compatibility.md
 run "conformance: the official suites through refmon serve" \
   node tests/clients/conformance.mjs "$refmon" .work/clients/conformance
+run "identity: a certified OpenID provider, a published client that logs in" \
+  node tests/clients/identity.mjs "$refmon" .work/clients/identity
 
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

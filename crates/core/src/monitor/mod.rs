@@ -306,13 +306,10 @@ impl Monitor {
         else {
             return Err(Fault::Breach("a hold without a tool or arguments"));
         };
-        let shown;
-        let arguments = if proposal.beside.is_empty() {
-            arguments.as_str()
-        } else {
-            shown = format!("{arguments} and beside the arguments {}", proposal.beside);
-            shown.as_str()
-        };
+        let mut arguments = arguments.clone();
+        if !proposal.beside.is_empty() {
+            arguments.push_str(&format!(" and beside the arguments {}", proposal.beside));
+        }
         let now = self.ports.clock.now();
         let mut random = [0u8; 10];
         self.ports.entropy.fill(&mut random)?;
@@ -321,7 +318,7 @@ impl Monitor {
             binding,
             approvals: &judgement.approvals,
             action: &tool.action,
-            arguments,
+            arguments: &arguments,
             explanation: judgement.explanation.as_deref().unwrap_or_else(|| judgement.reason.sentence()),
             now,
         };
