@@ -9,7 +9,7 @@ need_fuzz
 mkdir -p .work
 
 seconds=${FUZZ_SECONDS:-5}
-targets="json_gate message kinds record segment"
+targets="json_gate message kinds record segment events token"
 features=()
 if [ -n "${REFMON_LONG:-}" ]; then
   seconds=${FUZZ_SECONDS:-600}

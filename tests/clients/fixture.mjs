@@ -1,5 +1,5 @@
 // refmon's conformance fixture, for both eras: the tools, prompts and resources that the official conformance suite
-// asks for by name. Over standard streams, or with a port as argument over HTTP. It has no clock and no random numbers, so two runs of one script
+// asks for by name. Over standard streams, or over HTTP with `--http PORT`. It has no clock and no random numbers, so two runs of one script
 // can be compared byte for byte.
 import "./seen.mjs";
 import { McpServer } from "@modelcontextprotocol/server";
@@ -29,5 +29,6 @@ const make = ({ era }) => {
   return server;
 };
 
-if (process.argv[2]) serveHttp(make, Number(process.argv[2]));
+const http = process.argv.indexOf("--http");
+if (http > 0) serveHttp(make, Number(process.argv[http + 1]));
 else serveStdio(make);

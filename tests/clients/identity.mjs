@@ -10,7 +10,7 @@ import { Client, ClientCredentialsProvider, StreamableHTTPClientTransport } from
 import { permitEverything, prepare } from "./refmon.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const [refmon, folder] = process.argv.slice(2);
+const [refmon, folder] = process.argv.slice(2).map((argument) => path.resolve(argument));
 const secret = randomBytes(16).toString("hex");
 
 /** A port that is free now. */

@@ -302,6 +302,13 @@ impl Evidence {
     }
 }
 
+impl Evidence {
+    /// Whether appends can still succeed.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Journal::is_healthy)
+    }
+}
+
 impl ports::Journal for Evidence {
     fn append(&self, record: &Record, wait: Wait) -> Result<(), Fault> {
         let journal = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -106,7 +106,9 @@ async fn serve(
         }
     });
     ready(bound);
-    let doors = Doors { hub: Arc::new(hub), known, authenticate: Arc::new(entrance) };
+    let journal = Arc::clone(&parts.journal);
+    let ready = Arc::new(move || journal.is_healthy());
+    let doors = Doors { hub: Arc::new(hub), known, authenticate: Arc::new(entrance), ready };
     listener.serve(doors, stop).await;
     Ok(())
 }

@@ -153,3 +153,19 @@ fn forged_answers_and_unknown_methods_reach_no_server() {
     assert_eq!(gateway.within(&session, None, &call("echo", json!({ "text": "x" }))).text(), "x");
     assert_eq!(gateway.log("one"), [json!(["echo", { "text": "x" }])]);
 }
+
+#[test]
+fn health_is_told_without_a_credential_and_nothing_else_is() {
+    let gateway = Gateway::start(&[("one", "legacy")], crate::gateway::KEYS);
+    let get = |path: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost:{}\r\nconnection: close\r\n\r\n", gateway.port);
+        let answer = gateway.raw(head.as_bytes());
+        (answer.status, answer.body)
+    };
+    assert_eq!(get("/healthz"), (200, "alive\n".to_owned()));
+    assert_eq!(get("/readyz"), (200, "ready\n".to_owned()));
+    for path in ["/", "/mcp/", "/mcp/one", "/..%2fmcp", "/metrics", "/.well-known/oauth-protected-resource"] {
+        assert_eq!(get(path).0, 404, "{path}");
+    }
+    assert_eq!(get("/mcp").0, 401);
+}

@@ -28,6 +28,7 @@ pub(super) struct Gate {
     pub(super) hub: Arc<Hub>,
     pub(super) known: Known,
     pub(super) authenticate: Arc<dyn Authenticate>,
+    pub(super) ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 type Answered = Response<Answer>;
@@ -41,6 +42,10 @@ impl Gate {
         match request.uri().path() {
             "/mcp" => self.mcp(request, loopback).await,
             "/healthz" if request.method() == Method::GET => plain(StatusCode::OK, "alive\n"),
+            "/readyz" if request.method() == Method::GET => match (self.ready)() {
+                true => plain(StatusCode::OK, "ready\n"),
+                false => plain(StatusCode::SERVICE_UNAVAILABLE, "calls cannot be recorded, so none is made\n"),
+            },
             "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp"
                 if request.method() == Method::GET =>
             {

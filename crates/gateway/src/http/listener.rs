@@ -36,6 +36,8 @@ pub struct Doors {
     pub known: Known,
     /// Who a credential is.
     pub authenticate: Arc<dyn Authenticate>,
+    /// Whether calls can be recorded, and so made.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// A socket that is listened to.
@@ -65,7 +67,8 @@ impl Listener {
     /// every client's servers are let go.
     pub async fn serve(self, doors: Doors, mut stop: watch::Receiver<bool>) {
         let hub = Arc::clone(&doors.hub);
-        let gate = Arc::new(Gate { hub: doors.hub, known: doors.known, authenticate: doors.authenticate });
+        let Doors { hub: clients, known, authenticate, ready } = doors;
+        let gate = Arc::new(Gate { hub: clients, known, authenticate, ready });
         let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
         let mut sweep = tokio::time::interval(SWEEP);
         while !*stop.borrow() {
