@@ -4,10 +4,11 @@ import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
-import { Client as Client2 } from "@modelcontextprotocol/client";
+import { Client as Client2, StreamableHTTPClientTransport as Http2 } from "@modelcontextprotocol/client";
 import { StdioClientTransport as Transport2 } from "@modelcontextprotocol/client/stdio";
 import { Client as Client1 } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport as Transport1 } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport as Http1 } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 
 const run = promisify(execFile);
 const here = import.meta.dirname;
@@ -35,15 +36,20 @@ async function drive(client, transport, version, asks) {
 
 function sdk(server, asks) {
   let version;
-  const transport = new Transport1({ ...server, stderr: "ignore" });
-  // What an HTTP transport would need to know is how this client tells what it agreed on.
-  transport.setProtocolVersion = (agreed) => (version = agreed);
+  const transport = server.url ? new Http1(new URL(server.url)) : new Transport1({ ...server, stderr: "ignore" });
+  // What an HTTP transport needs to know is how this client tells what it agreed on.
+  const told = transport.setProtocolVersion?.bind(transport);
+  transport.setProtocolVersion = (agreed) => {
+    version = agreed;
+    told?.(agreed);
+  };
   return drive(new Client1(IDENTITY), transport, () => version, asks);
 }
 
 const client = (mode) => (server, asks) => {
   const made = new Client2(IDENTITY, { versionNegotiation: { mode } });
-  return drive(made, new Transport2({ ...server, stderr: "ignore" }), () => made.getNegotiatedProtocolVersion(), asks);
+  const transport = server.url ? new Http2(new URL(server.url)) : new Transport2({ ...server, stderr: "ignore" });
+  return drive(made, transport, () => made.getNegotiatedProtocolVersion(), asks);
 };
 
 const python = (program, mode) => async (server, asks) => {
@@ -64,7 +70,8 @@ async function inspector(server, asks) {
     const more = Object.entries(params.arguments ?? {}).flatMap(([key, value]) => ["--tool-arg", `${key}=${value}`]);
     if (params.uri) more.push("--uri", params.uri);
     if (params.name) more.push(method === "tools/call" ? "--tool-name" : "--prompt-name", params.name);
-    const args = [launcher, "--cli", server.command, ...server.args, "--method", method, ...more];
+    const target = server.url ? [server.url, "--transport", "http"] : [server.command, ...server.args];
+    const args = [launcher, "--cli", ...target, "--method", method, ...more];
     const { stdout } = await run(inspectorNode(), args, { cwd: server.cwd, timeout: RUN_WAIT_MS });
     return JSON.parse(stdout);
   };
@@ -74,7 +81,7 @@ async function inspector(server, asks) {
   return { version: "not shown", tools, results };
 }
 
-/** Every client with the servers it is meant for: one of 2026-07-28 alone has only the fixture to talk to. */
+/** Every client with the servers it is meant for; a server is a command or `{ url }`. One of 2026-07-28 alone has only the fixture to talk to. */
 export const clients = (pythonProgram) => [
   { name: "TypeScript sdk 1.32.2", drive: sdk },
   { name: "TypeScript client 2.4.0, legacy", drive: client("legacy") },

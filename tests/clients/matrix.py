@@ -6,6 +6,7 @@ import sys
 
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
 
 
 def plain(result):
@@ -26,10 +27,15 @@ async def ask(client, method, params):
             return await client.read_resource(params["uri"])
 
 
+def transport(server, nowhere):
+    if "url" in server:
+        return streamable_http_client(server["url"])
+    return stdio_client(StdioServerParameters(**server), errlog=nowhere)
+
+
 async def drive(job):
-    parameters = StdioServerParameters(**job["server"])
     with open("/dev/null", "w") as nowhere:
-        async with Client(stdio_client(parameters, errlog=nowhere), mode=job["mode"]) as client:
+        async with Client(transport(job["server"], nowhere), mode=job["mode"]) as client:
             tools = plain(await client.list_tools())["tools"]
             results = [plain(await ask(client, *asked)) for asked in job["asks"]]
             return {"version": client.protocol_version, "tools": tools, "results": results}

@@ -28,6 +28,8 @@ run "matrix: clients and servers" \
   node tests/clients/matrix.mjs "$refmon" .work/clients/matrix "$venv/bin/python" docs/compatibility.md
 run "conformance: the official suites through refmon serve" \
   node tests/clients/conformance.mjs "$refmon" .work/clients/conformance
+run "matrix over HTTP: every client, four servers at once" \
+  node tests/clients/matrix-http.mjs "$refmon" .work/clients/matrix-http "$venv/bin/python"
 run "identity: a certified OpenID provider, a published client that logs in" \
   node tests/clients/identity.mjs "$refmon" .work/clients/identity
 
