@@ -124,3 +124,18 @@ fn two_callers_share_no_server_process_and_each_record_names_its_own() {
     let records = refmon(folder.path(), &["--json", "audit", "verify"]).output().unwrap();
     assert!(records.status.success(), "{}", String::from_utf8_lossy(&records.stdout));
 }
+
+#[test]
+fn a_session_is_not_for_the_same_person_with_other_scopes() {
+    let gateway = Gateway::start(&[("one", "legacy")], KEYS);
+    let (_, broad) = gateway.key("ada", "acme");
+    let made = gateway.command(&["key", "add", "--user", "ada", "--tenant", "acme", "--scope", "two:use"]);
+    let narrow = made["key"].as_str().unwrap();
+    let session = gateway.begin(Some(&broad));
+    let answer = gateway.within(&session, Some(narrow), &call("echo", json!({ "text": "x" })));
+    assert_eq!(answer.status, 404, "{answer:?}");
+    let params = || json!({ "name": "echo", "arguments": { "text": "x" } });
+    assert_eq!(gateway.modern(Some(&broad), "tools/call", params()).text(), "x");
+    let answer = gateway.modern(Some(narrow), "tools/call", params());
+    assert_eq!(answer.last()["result"]["_meta"]["refmon.dev/verdict"]["reason"], "scope.missing", "{answer:?}");
+}

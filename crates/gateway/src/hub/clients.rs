@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use refmon_core::bundle::Listing;
-use refmon_core::caller::Caller;
-use refmon_core::ids::{AgentId, CallId, TenantId, TrajectoryId, UserId};
+use refmon_core::caller::{Caller, IdentityKind};
+use refmon_core::ids::{AgentId, CallId, Scope, TenantId, TrajectoryId, UserId};
 use refmon_core::monitor::{Ask, Monitor, Proposal, Route};
 use refmon_core::ports::{Clock, Entropy, Fault};
 use refmon_core::reason::ReasonCode;
@@ -39,8 +39,9 @@ pub struct Parts {
     pub runtime: tokio::runtime::Handle,
 }
 
-/// Who a client is, across requests.
-type Who = (TenantId, UserId, AgentId);
+/// Who a client is, across requests. The same person with other scopes, or by another kind of credential, is another
+/// caller: what one may do must not be had through what the other has begun.
+type Who = (TenantId, UserId, AgentId, Vec<Scope>, IdentityKind);
 
 /// All clients, and the servers that they can have.
 pub struct Hub {
@@ -88,8 +89,7 @@ impl Hub {
     /// The caller's client from 2026-07-28 on.
     pub(crate) fn shared_by(&self, caller: &Arc<Caller>) -> Result<Option<Arc<Client>>, Fault> {
         let mut shared = self.shared();
-        // A caller whose scopes or way of authentication changed is judged by what it has now.
-        if let Some(client) = shared.get(&who(caller)).filter(|client| client.caller() == caller.as_ref()) {
+        if let Some(client) = shared.get(&who(caller)) {
             return Ok(Some(Arc::clone(client)));
         }
         if shared.len() >= CLIENTS_MAX {
@@ -168,7 +168,8 @@ fn drop_into(ended: &mut Vec<Arc<Client>>, client: &Arc<Client>) -> bool {
 }
 
 fn who(caller: &Caller) -> Who {
-    (caller.tenant().clone(), caller.user().clone(), caller.agent().clone())
+    let (tenant, user, agent) = (caller.tenant().clone(), caller.user().clone(), caller.agent().clone());
+    (tenant, user, agent, caller.scopes().to_vec(), caller.kind())
 }
 
 impl std::fmt::Debug for Parts {
