@@ -40,7 +40,19 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
         ))
         .into());
     }
+    let ambiguous = |name: &str| name.contains("__") || name.ends_with('_');
+    if let Some(server) =
+        home.config.servers.iter().find(|server| ambiguous(&server.name)).filter(|_| home.config.servers.len() > 1)
+    {
+        return Err(ConfigError::new(format!(
+            "{}: among several servers, `{}` cannot be told from its tools, which are `server__tool`; rename it",
+            home.file.display(),
+            server.name
+        ))
+        .into());
+    }
     let specs = specs(&home)?;
+    more_descriptors();
     let loaded = home.load()?;
     let observer: Arc<dyn Observer> = Arc::new(Person::about("serve"));
     let clock: Arc<dyn Clock> = Arc::new(System::new());
@@ -111,6 +123,15 @@ async fn serve(
     let doors = Doors { hub: Arc::new(hub), known, authenticate: Arc::new(entrance), ready };
     listener.serve(doors, stop).await;
     Ok(())
+}
+
+/// Asks for as many open files as this process may have: each client, server and journal segment is some.
+fn more_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without more, fewer connections are accepted at a time; nothing else depends on it.
+    let _kept = setrlimit(Resource::Nofile, limit).is_err();
 }
 
 /// What is started for each server of the configuration.

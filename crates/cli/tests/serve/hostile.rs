@@ -169,3 +169,33 @@ fn health_is_told_without_a_credential_and_nothing_else_is() {
     }
     assert_eq!(get("/mcp").0, 401);
 }
+
+#[test]
+fn one_caller_and_one_slow_server_hold_up_nobody_else() {
+    let gateway = Gateway::start(&[("one", "legacy"), ("two", "stall")], crate::gateway::KEYS);
+    let ((_, eve), (_, ada)) = (gateway.key("eve", "evil"), gateway.key("ada", "acme"));
+    let (slow, own) = (gateway.begin(Some(&eve)), gateway.begin(Some(&ada)));
+    let bearer = format!("Bearer {eve}");
+    let headers = [("mcp-session-id", slow.as_str()), ("authorization", bearer.as_str())];
+    let request = gateway.written("POST", &headers, &call("two__echo", json!({ "text": "x" })));
+    let waiting: Vec<_> = (0..700)
+        .map(|_| {
+            let mut stream = gateway.connect();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for _ in 0..3 {
+        let answer = gateway.within(&own, Some(&ada), &call("one__echo", json!({ "text": "here" })));
+        assert_eq!(answer.text(), "here", "{answer:?}");
+    }
+    drop(waiting);
+}
+
+#[test]
+fn a_server_name_that_could_be_part_of_a_tools_is_refused_among_several() {
+    let folder = crate::gateway::folder(&[("a", "legacy"), ("a__b", "legacy")], LOCAL);
+    let out = crate::gateway::refmon(folder.path(), &["serve"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("rename it"), "{out:?}");
+}

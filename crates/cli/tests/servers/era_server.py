@@ -1,4 +1,4 @@
-"""An MCP server for serve.rs: `era_server.py legacy|modern|mute [LOG]`.
+"""An MCP server for serve.rs: `era_server.py legacy|modern|stall [LOG]`. `stall` is legacy and never lists its tools.
 
 `echo` says its text again, `ask` wants the user's name first, `wait` answers only when its call is cancelled. What it is
 called with is appended to LOG.
@@ -7,7 +7,8 @@ called with is appended to LOG.
 import json
 import sys
 
-MODE = sys.argv[1]
+STALLS = sys.argv[1] == "stall"
+MODE = "legacy" if STALLS else sys.argv[1]
 LOG = open(sys.argv[2], "a", buffering=1) if len(sys.argv) > 2 else None
 TEXT = {"type": "object", "properties": {"text": {"type": "string"}}}
 TOOLS = [{"name": name, "description": name, "inputSchema": TEXT} for name in ("echo", "ask", "wait")]
@@ -81,7 +82,7 @@ def main():
         request = json.loads(line)
         if LOG and request.get("method") == "notifications/cancelled":
             LOG.write(json.dumps(["cancelled", {}]) + "\n")
-        if MODE == "mute" or "id" not in request or "method" not in request:
+        if "id" not in request or "method" not in request or (STALLS and request["method"] == "tools/list"):
             continue
         try:
             result = answer(request)

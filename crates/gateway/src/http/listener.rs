@@ -69,7 +69,7 @@ impl Listener {
         let hub = Arc::clone(&doors.hub);
         let Doors { hub: clients, known, authenticate, ready } = doors;
         let gate = Arc::new(Gate { hub: clients, known, authenticate, ready });
-        let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(connections_max())));
         let mut sweep = tokio::time::interval(SWEEP);
         while !*stop.borrow() {
             let accepted = async {
@@ -110,6 +110,14 @@ impl Listener {
         drop(tokio::time::timeout(DRAIN, graceful.shutdown()).await);
         tokio::task::block_in_place(|| hub.close());
     }
+}
+
+/// Half of the files that this process may open: the other half is for servers, their streams and the journal.
+fn connections_max() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    files
+        .and_then(|files| usize::try_from(files / 2).ok())
+        .map_or(CONNECTIONS_MAX, |half| half.clamp(16, CONNECTIONS_MAX))
 }
 
 impl std::fmt::Debug for Doors {

@@ -94,10 +94,10 @@ impl Client {
             if let Some(level) = log_level(message)
                 && connected.hello.members("capabilities").find("logging").is_some()
             {
-                let mut set = connected.peer.request("logging/setLevel", &json!({ "level": level }).to_string());
+                let mut set = connected.peer.request("logging/setLevel", &json!({ "level": level }).to_string()).await;
                 drop(tokio::time::timeout(Duration::from_secs(5), &mut set.answer).await);
             }
-            let exchange = connected.peer.ask(message, edits, HeaderMap::new());
+            let exchange = connected.peer.ask(message, edits, HeaderMap::new()).await;
             self.touch();
             return self.go_on(Arc::clone(connected), exchange, message, out).await;
         }
@@ -220,7 +220,8 @@ impl Client {
         let uris: Vec<Value> =
             filter.get("resourceSubscriptions").and_then(Value::as_array).cloned().unwrap_or_default();
         for uri in &uris {
-            let mut subscribed = connected.peer.request("resources/subscribe", &json!({ "uri": uri }).to_string());
+            let mut subscribed =
+                connected.peer.request("resources/subscribe", &json!({ "uri": uri }).to_string()).await;
             drop(tokio::time::timeout(Duration::from_secs(10), &mut subscribed.answer).await);
         }
         let number: Value = serde_json::from_slice(&id.spelled).unwrap_or_default();
@@ -256,7 +257,7 @@ impl Client {
             if connected.era == Era::Legacy {
                 continue;
             }
-            let mut exchange = connected.peer.ask(message, Vec::new(), HeaderMap::new());
+            let mut exchange = connected.peer.ask(message, Vec::new(), HeaderMap::new()).await;
             let out = out.clone();
             listening.spawn(async move {
                 while let Some(event) = exchange.events.recv().await {
@@ -284,6 +285,7 @@ impl Client {
                     Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
                 },
                 () = out.closed() => return,
+                () = self.ended() => return,
             };
             if let Some(bytes) = tagged(&bytes, filter, meta)
                 && out.send(Out::Event(bytes)).await.is_err()
@@ -424,7 +426,10 @@ impl Client {
                 return self.result(id, "{}", out).await;
             }
             "resources/subscribe" | "resources/unsubscribe" => {
-                self.subscribe(connected, method == "resources/subscribe", message.text("uri").unwrap_or_default());
+                let uri = message.text("uri").unwrap_or_default();
+                if !self.subscribe(connected, method == "resources/subscribe", uri) {
+                    return self.fail(message, "too many subscriptions, or too long a URI", out).await;
+                }
                 return self.result(id, "{}", out).await;
             }
             _ => {}
@@ -433,7 +438,7 @@ impl Client {
         loop {
             let mut edits = edits.clone();
             edits.extend(self.with_envelope(message, &more));
-            let mut exchange = connected.peer.ask(message, edits, HeaderMap::new());
+            let mut exchange = connected.peer.ask(message, edits, HeaderMap::new()).await;
             self.under_way().insert(id.canonical.clone(), (Arc::clone(&connected.peer), exchange.ticket));
             let answer = self.follow(&connected.peer, &mut exchange, out).await;
             self.under_way().remove(&id.canonical);
@@ -541,7 +546,7 @@ impl Client {
         let params = format!(r#"{{"_meta":{{{}}},"notifications":{filter}}}"#, self.envelope());
         let (connected, unsolicited) = (Arc::clone(connected), self.unsolicited_sender());
         let task = self.parts().runtime.spawn(async move {
-            let mut exchange = connected.peer.request("subscriptions/listen", &params);
+            let mut exchange = connected.peer.request("subscriptions/listen", &params).await;
             while let Some(event) = exchange.events.recv().await {
                 let Event::Notification(bytes) = event else { continue };
                 let acknowledged = Message::parse(bytes.clone(), Strictness::Data)

@@ -13,12 +13,12 @@ use refmon_core::json::Json;
 use refmon_core::monitor::Route;
 use refmon_core::record::Door;
 use serde_json::json;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::Parts;
 use super::bridge::Parked;
-use super::peer::{Event, Exchange, Peer};
+use super::peer::{Event, Exchange, Peer, Turns};
 use crate::link::Spec;
 use crate::message::{Id, Kind, Message};
 use crate::reply::Reply;
@@ -32,6 +32,9 @@ const PROBE: Duration = Duration::from_secs(8);
 const REST: Duration = Duration::from_secs(2);
 /// Messages that belong to no request and wait for the client to read them.
 const UNSOLICITED_MAX: usize = 256;
+/// Bytes of a resource's URI, and resources, that an older client may subscribe to at a newer server.
+const URI_BYTES_MAX: usize = 8 * 1024;
+const SUBSCRIBED_MAX: usize = 256;
 /// Requests of servers that wait for the client's answer.
 const ASKED_MAX: usize = 1_024;
 
@@ -95,6 +98,9 @@ pub(crate) struct Client {
     pub(super) servers: Arc<[Arc<Spec>]>,
     caller: Arc<Caller>,
     trajectory: TrajectoryId,
+    turns: Turns,
+    /// Whether the client has ended: nothing is begun for it any more, and its streams end.
+    closed: watch::Sender<bool>,
     /// The handshake of a client up to 2025-11-25.
     hello: Option<Message>,
     ready: AtomicBool,
@@ -124,6 +130,7 @@ impl Client {
         caller: Arc<Caller>,
         trajectory: TrajectoryId,
         hello: Option<Message>,
+        turns: Turns,
     ) -> Arc<Self> {
         let (unsolicited, stream) = mpsc::channel(UNSOLICITED_MAX);
         let slots = servers.iter().map(|_| tokio::sync::Mutex::default()).collect();
@@ -132,6 +139,8 @@ impl Client {
             servers,
             caller,
             trajectory,
+            turns,
+            closed: watch::channel(false).0,
             hello,
             ready: AtomicBool::new(false),
             slots,
@@ -196,6 +205,11 @@ impl Client {
     pub(crate) async fn notify(self: &Arc<Self>, message: Message) {
         self.touch();
         let Kind::Notification(method) = &message.kind else { return };
+        // From 2026-07-28 on a request is cancelled by closing its stream, and there is no handshake: what says otherwise
+        // could only be about another client of the same caller.
+        if self.era() == Era::Modern {
+            return;
+        }
         if method == "notifications/cancelled" {
             let id = message.value("requestId").and_then(|id| Json::parse(id).ok()).map(|id| id.canonical());
             let found = id.and_then(|id| self.under_way().remove(&id));
@@ -237,8 +251,11 @@ impl Client {
         let (out, received) = mpsc::channel(1);
         let client = Arc::clone(self);
         self.parts.runtime.spawn(async move {
+            let mut closed = client.closed.subscribe();
             loop {
                 let (index, event) = tokio::select! {
+                    biased;
+                    _ = closed.wait_for(|closed| *closed) => return,
                     event = stream.recv() => match event { Some(event) => event, None => return },
                     () = out.closed() => return,
                 };
@@ -264,6 +281,7 @@ impl Client {
 
     /// Ends every peer.
     pub(super) fn close(&self) {
+        self.closed.send_replace(true);
         for slot in &self.slots {
             if let Ok(mut slot) = slot.try_lock()
                 && let Some(connected) = slot.connected.take()
@@ -290,11 +308,16 @@ impl Client {
             return Some(Arc::clone(connected));
         }
         slot.connected = None;
+        if *self.closed.borrow() {
+            return None;
+        }
         if slot.failed.as_ref().is_some_and(|(at, _)| at.elapsed() < REST) {
             return None;
         }
         let spec = self.servers.get(index)?;
         let said = match self.reach(index, spec).await {
+            // The client may have ended while its server was reached; nothing would ever close the peer.
+            Ok(_) if *self.closed.borrow() => return None,
             Ok(connected) => {
                 let connected = Arc::new(connected);
                 slot.connected = Some(Arc::clone(&connected));
@@ -322,10 +345,11 @@ impl Client {
             server: spec.name.clone(),
             supported: SUPPORTED,
         };
-        let peer = Peer::open(&self.parts, (index, spec), route, self.unsolicited.clone()).map_err(|error| {
-            self.parts.observer.notice(&format!("the server `{}` does not start: {error}", spec.name));
-            None
-        })?;
+        let peer = Peer::open(&self.parts, (index, spec), route, self.turns.clone(), self.unsolicited.clone())
+            .map_err(|error| {
+                self.parts.observer.notice(&format!("the server `{}` does not start: {error}", spec.name));
+                None
+            })?;
         let (era, hello) = self.handshake(&peer).await?;
         if let Some(version) = hello.text("protocolVersion").filter(|_| era == Era::Legacy) {
             peer.agreed(&version);
@@ -339,8 +363,8 @@ impl Client {
     /// Finds out in which era a server speaks: first that of the client, then the other one.
     async fn handshake(&self, peer: &Arc<Peer>) -> Result<(Era, Message), Option<Message>> {
         let own = match &self.hello {
-            Some(hello) => answered(peer.ask(hello, Vec::new(), HeaderMap::new()), HANDSHAKE).await,
-            None => answered(peer.request("server/discover", &discovery()), PROBE).await,
+            Some(hello) => answered(peer.ask(hello, Vec::new(), HeaderMap::new()).await, HANDSHAKE).await,
+            None => answered(peer.request("server/discover", &discovery()).await, PROBE).await,
         };
         let refused = match own {
             Some(Ok(hello)) => return Ok((self.era(), hello)),
@@ -350,10 +374,13 @@ impl Client {
         };
         let other = match self.era() {
             Era::Legacy => {
-                answered(peer.request("server/discover", &format!("{{\"_meta\":{{{}}}}}", self.envelope())), HANDSHAKE)
-                    .await
+                answered(
+                    peer.request("server/discover", &format!("{{\"_meta\":{{{}}}}}", self.envelope())).await,
+                    HANDSHAKE,
+                )
+                .await
             }
-            Era::Modern => answered(peer.request("initialize", &introduction()), HANDSHAKE).await,
+            Era::Modern => answered(peer.request("initialize", &introduction()).await, HANDSHAKE).await,
         };
         match other {
             Some(Ok(hello)) => Ok((if self.era() == Era::Legacy { Era::Modern } else { Era::Legacy }, hello)),
@@ -381,7 +408,7 @@ impl Client {
             (Era::Legacy, Era::Modern) => return self.to_newer(&connected, message, edits, out).await,
             (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {}
         }
-        let mut exchange = connected.peer.ask(message, edits, headers);
+        let mut exchange = connected.peer.ask(message, edits, headers).await;
         let Kind::Request(_, id) = &message.kind else { return };
         self.under_way().insert(id.canonical.clone(), (Arc::clone(&connected.peer), exchange.ticket));
         let answer = self.follow(&connected.peer, &mut exchange, out).await;
@@ -462,6 +489,13 @@ impl Client {
         self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until the client has ended.
+    pub(super) async fn ended(&self) {
+        let mut closed = self.closed.subscribe();
+        // The sender is this very client's.
+        let _ended = closed.wait_for(|closed| *closed).await.is_ok();
+    }
+
     pub(super) fn unsolicited_sender(&self) -> mpsc::Sender<(usize, Event)> {
         self.unsolicited.clone()
     }
@@ -486,12 +520,17 @@ impl Client {
     }
 
     /// Takes note of a resource that an older client wants to hear of, and listens anew.
-    pub(super) fn subscribe(self: &Arc<Self>, connected: &Arc<Connected>, wanted: bool, uri: String) {
+    /// Says whether there was room for it.
+    pub(super) fn subscribe(self: &Arc<Self>, connected: &Arc<Connected>, wanted: bool, uri: String) -> bool {
         let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted && (uri.len() > URI_BYTES_MAX || subscribed.len() >= SUBSCRIBED_MAX) {
+            return false;
+        }
         let _changed = if wanted { subscribed.insert(uri) } else { subscribed.remove(&uri) };
         let uris = subscribed.iter().cloned().collect();
         drop(subscribed);
         self.listen(connected, uris);
+        true
     }
 
     fn listen(self: &Arc<Self>, connected: &Arc<Connected>, uris: Vec<String>) {

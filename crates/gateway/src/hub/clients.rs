@@ -1,7 +1,7 @@
 //! All clients: sessions of the older era, callers of the newer one, and how long each is remembered.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use refmon_core::bundle::Listing;
@@ -11,8 +11,10 @@ use refmon_core::monitor::{Ask, Monitor, Proposal, Route};
 use refmon_core::ports::{Clock, Entropy, Fault};
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::Door;
+use tokio::sync::Semaphore;
 
 use super::client::Client;
+use super::peer::Turns;
 use crate::link::Spec;
 use crate::message::Message;
 use crate::session::Observer;
@@ -21,6 +23,11 @@ use crate::session::Observer;
 const CLIENTS_MAX: usize = 10_000;
 /// Clients of one caller that are remembered at the same time.
 const CLIENTS_OF_CALLER_MAX: usize = 1_024;
+/// Requests of one caller that are judged at the same time, each on a thread of its own.
+const TURNS_OF_CALLER_MAX: usize = 16;
+/// Requests of all callers that are judged at the same time: fewer than the runtime has threads for waiting, for without
+/// one of those nothing else would go on.
+const TURNS_MAX: usize = 384;
 /// How long a client may be idle before its servers are let go.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
@@ -49,6 +56,9 @@ pub struct Hub {
     servers: Arc<[Arc<Spec>]>,
     sessions: Mutex<HashMap<String, Arc<Client>>>,
     shared: Mutex<HashMap<Who, Arc<Client>>>,
+    /// Turns of each person and agent, whatever their credential.
+    turns: Mutex<HashMap<(TenantId, UserId, AgentId), Weak<Semaphore>>>,
+    all: Arc<Semaphore>,
 }
 
 impl Hub {
@@ -56,7 +66,8 @@ impl Hub {
     #[must_use]
     pub fn new(parts: Parts, servers: Vec<Spec>) -> Self {
         let servers = servers.into_iter().map(Arc::new).collect();
-        Self { parts, servers, sessions: Mutex::default(), shared: Mutex::default() }
+        let all = Arc::new(Semaphore::new(TURNS_MAX));
+        Self { parts, servers, sessions: Mutex::default(), shared: Mutex::default(), turns: Mutex::default(), all }
     }
 
     /// How many clients there are: sessions, and callers without one.
@@ -150,7 +161,20 @@ impl Hub {
         let mut random = [0u8; 10];
         self.parts.entropy.fill(&mut random)?;
         let trajectory = TrajectoryId::uuid_v7(self.parts.clock.now().unix_us / 1_000, random);
-        Ok(Client::new(self.parts.clone(), Arc::clone(&self.servers), Arc::clone(caller), trajectory, hello))
+        let turns = Turns { own: self.turns_of(caller), all: Arc::clone(&self.all) };
+        Ok(Client::new(self.parts.clone(), Arc::clone(&self.servers), Arc::clone(caller), trajectory, hello, turns))
+    }
+
+    fn turns_of(&self, caller: &Caller) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turns| turns.strong_count() > 0);
+        let who = (caller.tenant().clone(), caller.user().clone(), caller.agent().clone());
+        if let Some(turns) = turns.get(&who).and_then(Weak::upgrade) {
+            return turns;
+        }
+        let own = Arc::new(Semaphore::new(TURNS_OF_CALLER_MAX));
+        turns.insert(who, Arc::downgrade(&own));
+        own
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Arc<Client>>> {

@@ -209,9 +209,9 @@ impl Client {
             (Era::Legacy, Era::Modern) => {
                 let meta = format!("{{\"_meta\":{{{}}}", self.envelope());
                 let cursor = cursor.map(|cursor| format!(",\"cursor\":{}", json!(cursor))).unwrap_or_default();
-                connected.peer.request(method, &format!("{meta}{cursor}}}"))
+                connected.peer.request(method, &format!("{meta}{cursor}}}")).await
             }
-            _ => connected.peer.request(method, params),
+            _ => connected.peer.request(method, params).await,
         };
         let answer = (&mut exchange.answer).await.ok()?;
         let list = answer.value(key).filter(|list| list.starts_with(b"["))?;
@@ -265,7 +265,7 @@ impl Client {
                 (Era::Legacy, Era::Modern) => self.with_envelope(message, ""),
                 _ => Vec::new(),
             };
-            let mut exchange = connected.peer.ask(message, envelope, HeaderMap::new());
+            let mut exchange = connected.peer.ask(message, envelope, HeaderMap::new()).await;
             let Some(answer) = self.follow(&connected.peer, &mut exchange, out).await else { return };
             let found = matches!(answer.kind, Kind::Result(_));
             let newer = self.era() == Era::Modern && connected.era == Era::Legacy;
@@ -291,7 +291,7 @@ impl Client {
         *self.log_level() = message.text("level");
         for (_, connected) in self.all_connected().await {
             if connected.era == Era::Legacy && connected.hello.members("capabilities").find("logging").is_some() {
-                let mut exchange = connected.peer.ask(message, Vec::new(), HeaderMap::new());
+                let mut exchange = connected.peer.ask(message, Vec::new(), HeaderMap::new()).await;
                 drop(tokio::time::timeout(PART, &mut exchange.answer).await);
             }
         }

@@ -12,7 +12,7 @@ use refmon_core::json::Strictness;
 use refmon_core::monitor::Route;
 use refmon_core::record::Cause;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{Parts, SUBSCRIPTION};
 use crate::frame::Frame;
@@ -55,6 +55,7 @@ pub(crate) struct Peer {
     session: Arc<Session>,
     link: Mutex<Link>,
     desk: Arc<Desk>,
+    turns: Turns,
 }
 
 /// The client's side of the session.
@@ -65,6 +66,13 @@ struct Desk {
     unsolicited: mpsc::Sender<(usize, Event)>,
     index: usize,
     gone: AtomicBool,
+}
+
+/// Whose turn it is to be judged: the caller's own, and everybody's.
+#[derive(Debug, Clone)]
+pub(crate) struct Turns {
+    pub(crate) own: Arc<Semaphore>,
+    pub(crate) all: Arc<Semaphore>,
 }
 
 /// A request under way. Dropped before its answer came, it is cancelled.
@@ -81,6 +89,7 @@ impl Peer {
         parts: &Parts,
         (index, spec): (usize, &Arc<Spec>),
         route: Route,
+        turns: Turns,
         unsolicited: mpsc::Sender<(usize, Event)>,
     ) -> std::io::Result<Arc<Self>> {
         let mut link = Link::open(spec, &parts.observer, &parts.runtime)?;
@@ -102,7 +111,7 @@ impl Peer {
         *desk.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&session);
         let watched = Arc::clone(&desk);
         link.listen(Arc::downgrade(&session), move || watched.close());
-        Ok(Arc::new(Self { session, link: Mutex::new(link), desk }))
+        Ok(Arc::new(Self { session, link: Mutex::new(link), desk, turns }))
     }
 
     /// Whether the server is gone. A new peer must be opened then.
@@ -118,7 +127,12 @@ impl Peer {
     }
 
     /// Sends a request of the client, with a ticket for its identifier and progress token, and other spans replaced.
-    pub(crate) fn ask(&self, request: &Message, edits: Vec<(Range<usize>, Vec<u8>)>, headers: HeaderMap) -> Exchange {
+    pub(crate) async fn ask(
+        &self,
+        request: &Message,
+        edits: Vec<(Range<usize>, Vec<u8>)>,
+        headers: HeaderMap,
+    ) -> Exchange {
         let token =
             request.members("_meta").value("progressToken").map(|token| (request.within(token), token.to_vec()));
         let asks = matches!(&request.kind, Kind::Request(method, _) if matches!(method.as_str(), "tools/call" | "prompts/get" | "resources/read"));
@@ -130,14 +144,18 @@ impl Peer {
         if let Link::Remote(remote) = &*self.link() {
             remote.with_parameters(&number, headers);
         }
-        self.submit(request.with(edits));
+        self.in_turn(request.with(edits)).await;
+        if let Link::Remote(remote) = &*self.link() {
+            remote.forget_parameters(&exchange.ticket.to_string());
+        }
         exchange
     }
 
     /// Sends a request of refmon's own.
-    pub(crate) fn request(&self, method: &str, params: &str) -> Exchange {
+    pub(crate) async fn request(&self, method: &str, params: &str) -> Exchange {
         let (exchange, number) = self.ticket(None, Vec::new(), false);
-        self.submit(format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{params}}}"#).into_bytes());
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{params}}}"#);
+        self.in_turn(text.into_bytes()).await;
         exchange
     }
 
@@ -151,6 +169,14 @@ impl Peer {
         }
         drop(tickets);
         (Exchange { desk: Arc::clone(&self.desk), ticket, events: received, answer: answered }, ticket.to_string())
+    }
+
+    /// Puts a request to the session when it is its turn: a caller has a bounded number of threads that may wait for the
+    /// monitor or for a server's list of tools, and all callers together fewer than there are.
+    async fn in_turn(&self, bytes: Vec<u8>) {
+        let _own = self.turns.own.acquire().await;
+        let _all = self.turns.all.acquire().await;
+        self.submit(bytes);
     }
 
     /// Puts a message of the client to the session. Blocks while the monitor records.

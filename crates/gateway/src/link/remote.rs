@@ -52,16 +52,16 @@ pub struct Remote {
 #[non_exhaustive]
 pub enum RemoteError {
     /// The URL is not one.
-    #[error("`{0}` is not a URL of the form `https://host/path`")]
-    Url(String),
+    #[error("the `url` is not of the form `https://host/path`, without a user or password")]
+    Url,
     /// The URL has no encryption, and its server is not said to be private.
     #[error(
-        "`{0}` is not encrypted; use `https`, or write `private = true` if the server is on this machine or in a private network"
+        "the `url` is not encrypted; use `https`, or write `private = true` if the server is on this machine or in a private network"
     )]
-    Plain(String),
+    Plain,
     /// The URL names an address that is not public.
-    #[error("`{0}` is not a public address; if it is meant, write `private = true` for this server")]
-    Private(String),
+    #[error("the `url` is not a public address; if it is meant, write `private = true` for this server")]
+    Private,
     /// A header cannot be sent.
     #[error("the header `{0}` is not a name, or is one that the protocol itself sets")]
     Header(String),
@@ -94,22 +94,22 @@ impl Remote {
         headers: impl IntoIterator<Item = (String, Secret<String>)>,
         reachable: Reachable,
     ) -> Result<Self, RemoteError> {
-        let uri: Uri = url.parse().map_err(|_| RemoteError::Url(url.to_owned()))?;
-        let host = uri.host().ok_or_else(|| RemoteError::Url(url.to_owned()))?;
+        let uri: Uri = url.parse().map_err(|_| RemoteError::Url)?;
+        let host = uri.host().ok_or_else(|| RemoteError::Url)?;
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(RemoteError::Url(url.to_owned()));
+            return Err(RemoteError::Url);
         }
         match uri.scheme_str() {
             Some("https") => {}
             Some("http") if reachable == Reachable::Anywhere => {}
-            Some("http") => return Err(RemoteError::Plain(url.to_owned())),
-            _ => return Err(RemoteError::Url(url.to_owned())),
+            Some("http") => return Err(RemoteError::Plain),
+            _ => return Err(RemoteError::Url),
         }
         // A literal address is not looked up, so the resolver would not see it.
         if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             let refused = reachable.check(host, &[(address, 0).into()]).is_err();
             if refused {
-                return Err(RemoteError::Private(url.to_owned()));
+                return Err(RemoteError::Private);
             }
         }
         let headers = headers.into_iter().map(|(name, value)| match name.parse::<HeaderName>() {
@@ -134,7 +134,7 @@ pub(super) fn client(reachable: Reachable) -> Result<Client<Connector, Full<Byte
 
 impl std::fmt::Debug for Remote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Remote").field("uri", &self.uri).finish_non_exhaustive()
+        f.debug_struct("Remote").field("host", &self.uri.host()).finish_non_exhaustive()
     }
 }
 
@@ -148,6 +148,8 @@ struct Told {
     /// `Mcp-Param-*` headers of requests that are about to be sent, by identifier.
     parameters: HashMap<String, HeaderMap>,
     closed: bool,
+    /// What is called when the server has forgotten the session.
+    gone: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// A link to a remote server.
@@ -176,8 +178,14 @@ impl RemoteLink {
         })
     }
 
-    pub(crate) fn listen(&self, session: Weak<Session>) {
+    pub(crate) fn listen(&self, session: Weak<Session>, gone: impl FnOnce() + Send + 'static) {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        self.told().gone = Some(Box::new(gone));
+    }
+
+    /// Forgets headers of a request that was not sent.
+    pub(crate) fn forget_parameters(&self, id: &str) {
+        self.told().parameters.remove(id);
     }
 
     /// Passes `Mcp-Param-*` headers on with the request of this identifier.
@@ -281,7 +289,19 @@ impl RemoteLink {
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let (events, json) = (kind.starts_with("text/event-stream"), kind.starts_with("application/json"));
+        let forgotten = response.status() == StatusCode::NOT_FOUND && self.told().session.is_some();
         match response.status() {
+            // A server up to 2025-11-25 that does not know the session any more: a new one must be begun.
+            StatusCode::NOT_FOUND if forgotten => {
+                if let (Some(id), Some(session)) = (&message.id, self.session()) {
+                    tokio::task::block_in_place(|| session.lost(id));
+                }
+                let gone = self.told().gone.take();
+                if let Some(gone) = gone {
+                    gone();
+                }
+                Err(io::Error::other("it has forgotten the session; the next request begins another"))
+            }
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(()),
             status if status.is_success() && events => self.read_events(response.into_body()).await.map(drop),
             // A refused request may come with a JSON-RPC error that says why.

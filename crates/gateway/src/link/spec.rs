@@ -61,7 +61,7 @@ impl Link {
     pub(crate) fn listen(&mut self, session: Weak<Session>, gone: impl FnOnce() + Send + 'static) {
         match self {
             Self::Child(child) => child.listen(session, gone),
-            Self::Remote(remote) => remote.listen(session),
+            Self::Remote(remote) => remote.listen(session, gone),
         }
     }
 

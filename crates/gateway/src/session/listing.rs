@@ -19,6 +19,8 @@ use crate::upstream::Outbound;
 
 /// How long a call waits for refmon's own listing.
 const LISTING_WAIT: Duration = Duration::from_secs(30);
+/// How long a server that did not list its tools is not asked again.
+const LISTING_REST: Duration = Duration::from_secs(2);
 /// Pages of one listing.
 const PAGES_MAX: usize = 64;
 /// How the canonical form of the identifiers of refmon's own requests begins.
@@ -52,6 +54,8 @@ pub(super) struct Tools {
     /// What the server lists, as far as that is known to be complete and current.
     current: Option<Arc<Listing>>,
     own: Option<Own>,
+    /// When a listing of refmon's own failed.
+    failed: Option<Instant>,
     listings: u64,
     /// How often the server has said that its tools changed. A listing that was asked for before the last time says
     /// nothing.
@@ -73,8 +77,16 @@ impl Session {
             return current;
         }
         let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waited for a listing that failed does not wait for another one.
+        if self.state().tools.failed.is_some_and(|at| at.elapsed() < LISTING_REST) {
+            return Arc::default();
+        }
         for _ in 0..LISTINGS_MAX {
-            if self.state().tools.current.is_some() || !self.list_tools(call) {
+            if self.state().tools.current.is_some() {
+                break;
+            }
+            if !self.list_tools(call) {
+                self.state().tools.failed = Some(Instant::now());
                 break;
             }
         }
