@@ -95,7 +95,7 @@ impl Remote {
         reachable: Reachable,
     ) -> Result<Self, RemoteError> {
         let uri: Uri = url.parse().map_err(|_| RemoteError::Url)?;
-        let host = uri.host().ok_or_else(|| RemoteError::Url)?;
+        let host = uri.host().ok_or(RemoteError::Url)?;
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(RemoteError::Url);
         }
