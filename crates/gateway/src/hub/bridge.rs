@@ -213,8 +213,7 @@ impl Client {
         id: &Id,
         out: &mpsc::Sender<Out>,
     ) {
-        let filter = message.value("notifications").and_then(|filter| serde_json::from_slice(filter).ok());
-        let Some(Value::Object(filter)) = filter else {
+        let Some((filter, meta, acknowledged)) = subscription(message, id) else {
             return self.fail(message, "`notifications` must be an object", out).await;
         };
         let uris: Vec<Value> =
@@ -224,12 +223,7 @@ impl Client {
                 connected.peer.request("resources/subscribe", &json!({ "uri": uri }).to_string()).await;
             drop(tokio::time::timeout(Duration::from_secs(10), &mut subscribed.answer).await);
         }
-        let number: Value = serde_json::from_slice(&id.spelled).unwrap_or_default();
-        let meta = json!({ super::SUBSCRIPTION: number });
-        let acknowledged = json!({
-            "jsonrpc": "2.0", "method": ACKNOWLEDGED, "params": { "_meta": meta, "notifications": filter },
-        });
-        if out.send(Out::Event(acknowledged.to_string().into_bytes())).await.is_ok() {
+        if out.send(Out::Event(acknowledged)).await.is_ok() {
             self.pass_heard(&filter, &meta, out).await;
         }
     }
@@ -242,16 +236,10 @@ impl Client {
         id: &Id,
         out: &mpsc::Sender<Out>,
     ) {
-        let filter = message.value("notifications").and_then(|filter| serde_json::from_slice(filter).ok());
-        let Some(Value::Object(filter)) = filter else {
+        let Some((filter, meta, acknowledged)) = subscription(message, id) else {
             return self.fail(message, "`notifications` must be an object", out).await;
         };
-        let number: Value = serde_json::from_slice(&id.spelled).unwrap_or_default();
-        let meta = json!({ super::SUBSCRIPTION: number });
-        let acknowledged = json!({
-            "jsonrpc": "2.0", "method": ACKNOWLEDGED, "params": { "_meta": meta, "notifications": filter },
-        });
-        drop(out.send(Out::Event(acknowledged.to_string().into_bytes())).await);
+        drop(out.send(Out::Event(acknowledged)).await);
         let mut listening = tokio::task::JoinSet::new();
         for (_, connected) in found {
             if connected.era == Era::Legacy {
@@ -262,10 +250,7 @@ impl Client {
             listening.spawn(async move {
                 while let Some(event) = exchange.events.recv().await {
                     let Event::Notification(bytes) = event else { continue };
-                    let acknowledged = Message::parse(bytes.clone(), Strictness::Data).is_ok_and(
-                        |message| matches!(&message.kind, Kind::Notification(method) if method == ACKNOWLEDGED),
-                    );
-                    if !acknowledged && out.send(Out::Event(bytes)).await.is_err() {
+                    if !acknowledges(&bytes) && out.send(Out::Event(bytes)).await.is_err() {
                         return;
                     }
                 }
@@ -294,6 +279,23 @@ impl Client {
             }
         }
     }
+}
+
+/// What a subscription is for, the `_meta` of what comes for it, and its acknowledgement. `None` if it says nothing.
+fn subscription(message: &Message, id: &Id) -> Option<(Map<String, Value>, Value, Vec<u8>)> {
+    let filter: Map<String, Value> = serde_json::from_slice(message.value("notifications")?).ok()?;
+    let number: Value = serde_json::from_slice(&id.spelled).unwrap_or_default();
+    let meta = json!({ super::SUBSCRIPTION: number });
+    let acknowledged = json!({
+        "jsonrpc": "2.0", "method": ACKNOWLEDGED, "params": { "_meta": meta, "notifications": filter },
+    });
+    Some((filter, meta, acknowledged.to_string().into_bytes()))
+}
+
+/// Whether a message is a server's own acknowledgement, of which the client gets one from refmon.
+fn acknowledges(bytes: &[u8]) -> bool {
+    let message = Message::parse(bytes.to_vec(), Strictness::Data);
+    message.is_ok_and(|message| matches!(&message.kind, Kind::Notification(method) if method == ACKNOWLEDGED))
 }
 
 /// The key under which a server's request is put to a newer client.
@@ -549,9 +551,7 @@ impl Client {
             let mut exchange = connected.peer.request("subscriptions/listen", &params).await;
             while let Some(event) = exchange.events.recv().await {
                 let Event::Notification(bytes) = event else { continue };
-                let acknowledged = Message::parse(bytes.clone(), Strictness::Data)
-                    .is_ok_and(|message| matches!(&message.kind, Kind::Notification(method) if method == ACKNOWLEDGED));
-                if !acknowledged && unsolicited.send((usize::MAX, Event::Notification(bytes))).await.is_err() {
+                if !acknowledges(&bytes) && unsolicited.send((usize::MAX, Event::Notification(bytes))).await.is_err() {
                     return;
                 }
             }
