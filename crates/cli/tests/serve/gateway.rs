@@ -101,6 +101,10 @@ impl Gateway {
     }
 
     pub(crate) fn over(folder: TempDir) -> Self {
+        // Some tests open more connections than a shell usually lets a process have.
+        let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        limit.current = limit.maximum;
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
         let mut command = refmon(folder.path(), &["--json", "serve"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
