@@ -33,6 +33,9 @@ use crate::upstream::{Outbound, Upstream};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection may be idle and be used again. Many servers close one after five seconds, and a message that is
+/// sent at that very moment is lost without a trace.
+const IDLE: Duration = Duration::from_secs(3);
 /// How long a server may take until it begins to answer.
 const ANSWER: Duration = Duration::from_secs(600);
 /// How long to wait before a stream of a server is asked for again, and how often without a message in between.
@@ -129,7 +132,7 @@ pub(super) fn client(reachable: Reachable) -> Result<Client<Connector, Full<Byte
     http.set_connect_timeout(Some(CONNECT));
     let https = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots().map_err(RemoteError::Certificates)?;
     let connector = https.https_or_http().enable_http1().wrap_connector(http);
-    Ok(Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(30)).build(connector))
+    Ok(Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector))
 }
 
 impl std::fmt::Debug for Remote {
