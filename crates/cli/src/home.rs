@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use refmon_audit::commitments::KeyFolder;
@@ -11,8 +11,7 @@ use refmon_core::bundle::Bundle;
 use refmon_core::caller::Caller;
 use refmon_core::ids::{AgentId, Scope, ServerName, TenantId, UserId};
 use refmon_core::monitor::{Monitor, Ports};
-use refmon_core::ports::{self, Clock, Fault, Inspector, Wait};
-use refmon_core::record::Record;
+use refmon_core::ports::{Clock, Inspector};
 use refmon_core::secret::Secret;
 use refmon_gateway::child::{BASE_ENVIRONMENT, Launch};
 use refmon_gateway::link::{Reach, Reachable, Remote};
@@ -26,6 +25,7 @@ use crate::args::Arguments;
 use crate::authority::all_known;
 use crate::config::{Config, ConfigError, Server};
 use crate::secrets;
+use crate::waiting::{Evidence, Held};
 
 /// The configuration, and the folder that its paths start from.
 #[derive(Debug)]
@@ -189,13 +189,13 @@ impl Home {
         let system = Arc::new(System::guarding(self.guarded()));
         let clock: Arc<dyn Clock> = Arc::<System>::clone(&system);
         let (journal, opened) = self.open_journal(Arc::clone(&clock))?;
-        let journal = Arc::new(Evidence(RwLock::new(Some(journal))));
+        let journal = Arc::new(Evidence::new(journal));
         let ports = Ports {
             clock: Arc::clone(&clock),
             entropy: Arc::<System>::clone(&system),
             journal: Arc::<Evidence>::clone(&journal),
             commitments: Arc::new(self.keys()?),
-            holds: Arc::new(self.stores()?),
+            holds: Arc::new(Held(self.stores()?)),
             files: system,
             inspectors,
         };
@@ -287,34 +287,6 @@ pub(crate) struct Assembled {
     pub(crate) journal: Arc<Evidence>,
     pub(crate) opened: Opened,
     pub(crate) warnings: usize,
-}
-
-/// The journal, so that it can be closed while threads that wait for input still hold the monitor.
-pub(crate) struct Evidence(RwLock<Option<Journal>>);
-
-impl Evidence {
-    /// Writes what is queued and closes the journal in order. Later appends fail.
-    pub(crate) fn close(&self) -> Result<()> {
-        match self.0.write().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(journal) => Ok(journal.close()?),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Evidence {
-    /// Whether appends can still succeed.
-    pub(crate) fn is_healthy(&self) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Journal::is_healthy)
-    }
-}
-
-impl ports::Journal for Evidence {
-    fn append(&self, record: &Record, wait: Wait) -> Result<(), Fault> {
-        let journal = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let journal = journal.as_ref().ok_or(Fault::unavailable("the journal, which is closed,"))?;
-        ports::Journal::append(journal, record, wait)
-    }
 }
 
 /// A command in a cleared environment and in the folder that relative paths start from: where the server resolves

@@ -14,6 +14,7 @@ mod plan;
 mod secrets;
 mod setup;
 mod suggest;
+mod waiting;
 mod watch;
 
 use std::process::ExitCode;

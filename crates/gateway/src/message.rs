@@ -249,11 +249,18 @@ fn id(value: &[u8]) -> Result<Id, MessageError> {
 
 /// Refuses keys that a parser which ignores case would take for one of the protocol's.
 fn exact_keys(members: &Members<'_>) -> Result<(), MessageError> {
-    let variant = |key: &str| PROTOCOL_KEYS.iter().any(|known| *known != key && same_ignoring_case(known, key));
-    if members.all().iter().any(|member| variant(&member.key)) {
+    if members.all().iter().any(|member| is_variant(&member.key)) {
         return Err(MessageError::NotJsonRpc("a key differs from one of the protocol's only in case"));
     }
     Ok(())
+}
+
+/// Whether a key is one of the protocol's to a parser that ignores case, and to no other.
+fn is_variant(key: &str) -> bool {
+    // Most keys are the protocol's own, or of a length that none of those has; a letter beyond ASCII is longer than
+    // the one that it folds to.
+    let same_size = |known: &&&str| known.len() == key.len() || !key.is_ascii();
+    !PROTOCOL_KEYS.contains(&key) && PROTOCOL_KEYS.iter().filter(same_size).any(|known| same_ignoring_case(known, key))
 }
 
 /// Where a slice of the frame is in the frame.

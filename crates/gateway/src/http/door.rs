@@ -130,7 +130,7 @@ impl Gate {
     }
 
     fn unread(&self, error: BodyError, caller: &Arc<Caller>) -> Answered {
-        let record = block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, Vec::new()));
+        let record = self.hub.refuse(caller, ReasonCode::MalformedArguments, Vec::new());
         let (status, text) = match error {
             BodyError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the message is too large"),
             BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the message took too long to arrive"),
@@ -142,7 +142,7 @@ impl Gate {
 
     fn malformed(&self, bytes: Vec<u8>, error: &MessageError, caller: &Arc<Caller>) -> Answered {
         let id = id_of_refused(&bytes);
-        let record = block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, bytes));
+        let record = self.hub.refuse(caller, ReasonCode::MalformedArguments, bytes);
         let code = if matches!(error, MessageError::Malformed(_)) { -32_700 } else { -32_600 };
         let data = json!({
             "reason": ReasonCode::MalformedArguments.as_str(),
@@ -165,12 +165,12 @@ impl Gate {
                     (-32_020, format!("the header `{header}` does not say what the body says"), None)
                 }
             };
-            let _recorded = block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone()));
+            let _recorded = self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone());
             let reply = Reply::protocol_error(id(&message), code, &text, data);
             return json_answer(StatusCode::BAD_REQUEST, reply.into_bytes());
         }
         if let Some(missing) = missing_meta(&message) {
-            let _recorded = block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone()));
+            let _recorded = self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone());
             let text = format!("`_meta` lacks `{missing}`, which every request has");
             let reply = Reply::protocol_error(id(&message), -32_602, &text, None);
             return json_answer(StatusCode::BAD_REQUEST, reply.into_bytes());
@@ -178,7 +178,7 @@ impl Gate {
         if let Kind::Request(method, id) = &message.kind
             && find(method, Side::Client, true).is_none_or(|row| row.eras == LEGACY)
         {
-            let record = block(|| self.hub.refuse(caller, ReasonCode::UnknownMethod, message.bytes.clone()));
+            let record = self.hub.refuse(caller, ReasonCode::UnknownMethod, message.bytes.clone());
             let data = json!({
                 "reason": ReasonCode::UnknownMethod.as_str(),
                 "record": record.map(|record| record.to_string()),
@@ -221,8 +221,7 @@ impl Gate {
             (true, None) => self.begin(message, caller).await,
             (true, Some(_)) => refused(StatusCode::BAD_REQUEST, "this session has begun already"),
             (false, None) => {
-                let _recorded =
-                    block(|| self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone()));
+                let _recorded = self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone());
                 let text = "a request without `Mcp-Session-Id`; begin with `initialize`";
                 let reply = Reply::protocol_error(id(&message), -32_600, text, None);
                 json_answer(StatusCode::BAD_REQUEST, reply.into_bytes())
@@ -267,16 +266,11 @@ impl Gate {
             }
             Kind::Result(_) | Kind::Error(_) => {
                 // An answer to a request that nobody made is dropped; so is one that came twice.
-                let _waited_for = block(|| client.answer(message));
+                let _waited_for = client.answer(message);
                 empty(StatusCode::ACCEPTED)
             }
         }
     }
-}
-
-/// Runs what may wait for the journal without holding up other connections.
-fn block<T>(work: impl FnOnce() -> T) -> T {
-    tokio::task::block_in_place(work)
 }
 
 /// The answer to a request: JSON if nothing comes before it, else a stream.

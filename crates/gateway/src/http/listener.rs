@@ -79,7 +79,7 @@ impl Listener {
             let (permit, connection) = tokio::select! {
                 accepted = accepted => accepted,
                 _ = sweep.tick() => {
-                    tokio::task::block_in_place(|| hub.sweep());
+                    hub.sweep();
                     continue;
                 }
                 // A sender that is gone has nothing more to say than to stop.
@@ -108,7 +108,7 @@ impl Listener {
         }
         drop(self.socket);
         drop(tokio::time::timeout(DRAIN, graceful.shutdown()).await);
-        tokio::task::block_in_place(|| hub.close());
+        hub.close();
     }
 }
 

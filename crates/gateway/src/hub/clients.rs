@@ -34,7 +34,8 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 /// What every peer needs.
 #[derive(Clone)]
 pub struct Parts {
-    /// The monitor.
+    /// The monitor. It is asked on the threads of the runtime: a port of it that may wait calls
+    /// [`tokio::task::block_in_place`] before it does, or others wait with it.
     pub monitor: Arc<Monitor>,
     /// Time.
     pub clock: Arc<dyn Clock>,

@@ -179,9 +179,9 @@ impl Peer {
         self.submit(bytes);
     }
 
-    /// Puts a message of the client to the session. Blocks while the monitor records.
+    /// Puts a message of the client to the session. Waits while the monitor records; see [`Parts::monitor`].
     pub(crate) fn submit(&self, bytes: Vec<u8>) {
-        if tokio::task::block_in_place(|| self.session.from_client(Frame::Line(bytes))).is_err() {
+        if self.session.from_client(Frame::Line(bytes)).is_err() {
             self.close();
         }
     }

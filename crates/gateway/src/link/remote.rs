@@ -277,7 +277,7 @@ impl RemoteLink {
         if let Some(id) = &message.id {
             self.told().under_way.remove(&id.canonical);
             if let Some(session) = self.session() {
-                tokio::task::block_in_place(|| session.lost(id));
+                session.lost(id);
             }
         }
     }
@@ -297,7 +297,7 @@ impl RemoteLink {
             // A server up to 2025-11-25 that does not know the session any more: a new one must be begun.
             StatusCode::NOT_FOUND if forgotten => {
                 if let (Some(id), Some(session)) = (&message.id, self.session()) {
-                    tokio::task::block_in_place(|| session.lost(id));
+                    session.lost(id);
                 }
                 let gone = self.told().gone.take();
                 if let Some(gone) = gone {
@@ -336,7 +336,7 @@ impl RemoteLink {
     fn hand_over(&self, bytes: Vec<u8>) {
         if let Some(session) = self.session() {
             // An error here is one of the way to the client, which is looked after there.
-            drop(tokio::task::block_in_place(|| session.from_server(Frame::Line(bytes))));
+            drop(session.from_server(Frame::Line(bytes)));
         }
     }
 

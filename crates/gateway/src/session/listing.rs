@@ -76,6 +76,11 @@ impl Session {
         if let Some(current) = self.state().tools.current.clone() {
             return current;
         }
+        // Outside of a runtime this is just the call.
+        tokio::task::block_in_place(|| self.listed(call))
+    }
+
+    fn listed(&self, call: &Message) -> Arc<Listing> {
         let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever waited for a listing that failed does not wait for another one.
         if self.state().tools.failed.is_some_and(|at| at.elapsed() < LISTING_REST) {

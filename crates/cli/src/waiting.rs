@@ -1,0 +1,87 @@
+//! Ports that wait for a disk, and tell the runtime of `refmon serve` before they do.
+//!
+//! A thread of the runtime that waits serves nobody else, so it hands its other work over first. That costs more than a
+//! journal in memory takes to write, so it is not done while appends are fast. Outside of a runtime nothing is told.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::Instant;
+
+use anyhow::Result;
+use refmon_audit::journal::Journal;
+use refmon_core::caller::Caller;
+use refmon_core::digest::Binding;
+use refmon_core::ids::HoldId;
+use refmon_core::ports::{self, Approval, Fault, HoldRequest, Holds, Moment, Wait};
+use refmon_core::record::Record;
+use tokio::task::block_in_place;
+
+/// Microseconds of an append from which on handing the other work over is worth it.
+const SLOW_US: u64 = 60;
+
+/// The journal, so that it can be closed while threads that wait for input still hold the monitor.
+pub(crate) struct Evidence {
+    journal: RwLock<Option<Journal>>,
+    /// How long a durable append took lately, in microseconds.
+    lately: AtomicU64,
+}
+
+impl Evidence {
+    pub(crate) const fn new(journal: Journal) -> Self {
+        Self { journal: RwLock::new(Some(journal)), lately: AtomicU64::new(SLOW_US) }
+    }
+
+    /// Writes what is queued and closes the journal in order. Later appends fail.
+    pub(crate) fn close(&self) -> Result<()> {
+        match self.journal.write().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(journal) => Ok(journal.close()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether appends can still succeed.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.journal.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Journal::is_healthy)
+    }
+
+    fn now(&self, record: &Record, wait: Wait) -> Result<(), Fault> {
+        let journal = self.journal.read().unwrap_or_else(PoisonError::into_inner);
+        let journal = journal.as_ref().ok_or(Fault::unavailable("the journal, which is closed,"))?;
+        ports::Journal::append(journal, record, wait)
+    }
+}
+
+impl ports::Journal for Evidence {
+    fn append(&self, record: &Record, wait: Wait) -> Result<(), Fault> {
+        let lately = self.lately.load(Ordering::Relaxed);
+        if lately < SLOW_US && wait == Wait::Queued {
+            return self.now(record, wait);
+        }
+        let begun = Instant::now();
+        let appended =
+            if lately < SLOW_US { self.now(record, wait) } else { block_in_place(|| self.now(record, wait)) };
+        if wait == Wait::Durable {
+            let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            // One slow append counts at once, and is forgotten within some dozens of fast ones.
+            self.lately.store(took.max(lately.saturating_sub(lately / 8 + 1)), Ordering::Relaxed);
+        }
+        appended
+    }
+}
+
+/// Holds in a database.
+pub(crate) struct Held<H>(pub(crate) H);
+
+impl<H: Holds> Holds for Held<H> {
+    fn approved(&self, caller: &Caller, binding: &Binding, now: Moment) -> Result<Option<Approval>, Fault> {
+        block_in_place(|| self.0.approved(caller, binding, now))
+    }
+
+    fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<HoldId, Fault> {
+        block_in_place(|| self.0.place(caller, request))
+    }
+
+    fn spend(&self, caller: &Caller, approval: &Approval, now: Moment) -> Result<bool, Fault> {
+        block_in_place(|| self.0.spend(caller, approval, now))
+    }
+}
