@@ -48,14 +48,15 @@ impl Gate {
 struct Batch {
     records: Vec<Encoded>,
     bytes: usize,
-    waiting: bool,
+    /// Callers that wait for it, and will sleep on the gate unless they lead.
+    waiting: usize,
     gate: Arc<Gate>,
 }
 
 impl Batch {
     fn new() -> Self {
         let gate = Arc::new(Gate { signal: Mutex::new(Signal::Wait), changed: Condvar::new() });
-        Self { records: Vec::new(), bytes: 0, waiting: false, gate }
+        Self { records: Vec::new(), bytes: 0, waiting: 0, gate }
     }
 }
 
@@ -149,7 +150,8 @@ impl Queue {
             if own {
                 self.resign();
             }
-            if batch.waiting {
+            // Nobody sleeps on the gate of a batch that only its leader waits for.
+            if batch.waiting > usize::from(own) {
                 batch.gate.set(Signal::Durable);
             }
             if own {
@@ -161,7 +163,7 @@ impl Queue {
     /// Gives the lead to somebody who waits, to the flusher, or to nobody.
     fn resign(&self) {
         let mut state = lock(&self.state);
-        let next = state.batches.iter().find(|batch| batch.waiting).map(|batch| Arc::clone(&batch.gate));
+        let next = state.batches.iter().find(|batch| batch.waiting > 0).map(|batch| Arc::clone(&batch.gate));
         state.led = next.is_some();
         if next.is_none() && !state.batches.is_empty() {
             self.ask_flusher(&mut state);
@@ -253,7 +255,7 @@ impl State {
         let Some(batch) = self.batches.back_mut() else { return Err(JournalError::Stopped) };
         batch.records.push(record);
         batch.bytes += bytes;
-        batch.waiting |= wait;
+        batch.waiting += usize::from(wait);
         self.bytes += bytes;
         Ok(Arc::clone(&batch.gate))
     }

@@ -3,9 +3,9 @@
 //! A thread of the runtime that waits serves nobody else, so it hands its other work over first. That costs more than a
 //! journal in memory takes to write, so it is not done while appends are fast. Outside of a runtime nothing is told.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use refmon_audit::journal::Journal;
@@ -16,19 +16,21 @@ use refmon_core::ports::{self, Approval, Fault, HoldRequest, Holds, Moment, Wait
 use refmon_core::record::Record;
 use tokio::task::block_in_place;
 
-/// Microseconds of an append from which on handing the other work over is worth it.
-const SLOW_US: u64 = 60;
+/// An append that takes longer is slow: handing the other work over would have been worth it.
+const SLOW: Duration = Duration::from_micros(60);
+/// Slow appends in a row after which the other work is handed over. One alone may be a thread that had to wait.
+const SLOW_MAX: u32 = 4;
 
 /// The journal, so that it can be closed while threads that wait for input still hold the monitor.
 pub(crate) struct Evidence {
     journal: RwLock<Option<Journal>>,
-    /// How long a durable append took lately, in microseconds.
-    lately: AtomicU64,
+    /// Slow durable appends in a row.
+    slow: AtomicU32,
 }
 
 impl Evidence {
     pub(crate) const fn new(journal: Journal) -> Self {
-        Self { journal: RwLock::new(Some(journal)), lately: AtomicU64::new(SLOW_US) }
+        Self { journal: RwLock::new(Some(journal)), slow: AtomicU32::new(SLOW_MAX) }
     }
 
     /// Writes what is queued and closes the journal in order. Later appends fail.
@@ -53,17 +55,12 @@ impl Evidence {
 
 impl ports::Journal for Evidence {
     fn append(&self, record: &Record, wait: Wait) -> Result<(), Fault> {
-        let lately = self.lately.load(Ordering::Relaxed);
-        if lately < SLOW_US && wait == Wait::Queued {
-            return self.now(record, wait);
-        }
+        let slow = self.slow.load(Ordering::Relaxed);
         let begun = Instant::now();
-        let appended =
-            if lately < SLOW_US { self.now(record, wait) } else { block_in_place(|| self.now(record, wait)) };
+        let appended = if slow < SLOW_MAX { self.now(record, wait) } else { block_in_place(|| self.now(record, wait)) };
         if wait == Wait::Durable {
-            let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-            // One slow append counts at once, and is forgotten within some dozens of fast ones.
-            self.lately.store(took.max(lately.saturating_sub(lately / 8 + 1)), Ordering::Relaxed);
+            let slow = if begun.elapsed() < SLOW { 0 } else { slow.saturating_add(1) };
+            self.slow.store(slow, Ordering::Relaxed);
         }
         appended
     }

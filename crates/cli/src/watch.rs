@@ -49,8 +49,10 @@ impl Observer for Person {
 
     fn quarantined(&self, observed: &Observed) {
         let why = if observed.contracted { "its definition has changed" } else { "no contract describes it" };
-        let look = format!("look at it with `refmon contract diff {}`", self.server);
-        self.notice(&format!("the tool `{}` is quarantined: {why}; {look}", observed.tool));
+        let Observed { server, tool, .. } = observed;
+        self.notice(&format!(
+            "the tool `{tool}` of `{server}` is quarantined: {why}; look at it with `refmon contract diff {server}`"
+        ));
     }
 }
 

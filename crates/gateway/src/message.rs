@@ -61,6 +61,17 @@ pub struct Message {
     parts: Vec<(String, Range<usize>)>,
 }
 
+/// What was read of a message, for whoever gets its bytes back.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// Where the bytes are in memory, and how many.
+    bytes: (usize, usize),
+    kind: Kind,
+    body: Range<usize>,
+    id: Range<usize>,
+    parts: Vec<(String, Range<usize>)>,
+}
+
 /// Keys of the protocol's own objects: the envelope, `params`, `result`.
 const PROTOCOL_KEYS: &[&str] = &[
     "jsonrpc",
@@ -102,7 +113,7 @@ impl Message {
     /// # Errors
     /// [`MessageError`] if the frame is not one message with one reading.
     pub fn parse(bytes: Vec<u8>, strictness: Strictness) -> Result<Self, MessageError> {
-        let members = match Members::parse(&bytes, strictness) {
+        let members = match Members::parse_deeper(&bytes, strictness, &["params", "result"]) {
             Ok(members) => members,
             Err(error) if bytes.trim_ascii_start().starts_with(b"[") => {
                 return Err(Json::parse_with(&bytes, strictness)
@@ -118,13 +129,32 @@ impl Message {
         let key = if members.find("params").is_some() { "params" } else { "result" };
         let body = members.value(key).map_or(0..0, |value| span(&bytes, value));
         let mut parts = Vec::new();
-        if bytes.get(body.clone()).is_some_and(|body| body.starts_with(b"{")) {
-            let members = Members::parse(bytes.get(body.clone()).unwrap_or_default(), strictness)?;
-            exact_keys(&members)?;
+        if let Some(members) = members.of(key) {
+            exact_keys(members)?;
             parts.extend(members.all().iter().map(|member| (member.key.to_string(), span(&bytes, member.value))));
         }
         let id = members.value("id").map_or(0..0, |value| span(&bytes, value));
         Ok(Self { kind, body, id, parts, bytes })
+    }
+
+    /// The bytes, and what was read of them.
+    pub(crate) fn apart(self) -> (Vec<u8>, Read) {
+        let Self { bytes, kind, body, id, parts } = self;
+        let read = Read { bytes: place(&bytes), kind, body, id, parts };
+        (bytes, read)
+    }
+
+    /// The message that was taken apart, if these are its bytes and have not moved since; otherwise they are read anew.
+    ///
+    /// # Errors
+    /// [`MessageError`] if they had to be read anew and could not.
+    pub(crate) fn again(bytes: Vec<u8>, read: Option<Read>) -> Result<Self, MessageError> {
+        match read {
+            Some(Read { bytes: known, kind, body, id, parts }) if known == place(&bytes) => {
+                Ok(Self { bytes, kind, body, id, parts })
+            }
+            _ => Self::parse(bytes, Strictness::Data),
+        }
     }
 
     /// Where a part of the frame's bytes is in the frame.
@@ -240,6 +270,10 @@ fn kind(members: &Members<'_>) -> Result<Kind, MessageError> {
 }
 
 fn id(value: &[u8]) -> Result<Id, MessageError> {
+    // Most are small numbers in the one spelling that is canonical already.
+    if value.len() < 16 && value.iter().all(u8::is_ascii_digit) && !value.starts_with(b"0") {
+        return Ok(Id { canonical: String::from_utf8_lossy(value).into_owned(), spelled: value.to_vec() });
+    }
     let wrong = || MessageError::NotJsonRpc("`id` must be a string or a whole number");
     let json = Json::parse(value).map_err(MessageError::Malformed)?;
     let fits = json.as_text().is_some_and(|text| text.len() <= 1_024)
@@ -261,6 +295,11 @@ fn is_variant(key: &str) -> bool {
     // the one that it folds to.
     let same_size = |known: &&&str| known.len() == key.len() || !key.is_ascii();
     !PROTOCOL_KEYS.contains(&key) && PROTOCOL_KEYS.iter().filter(same_size).any(|known| same_ignoring_case(known, key))
+}
+
+/// Where bytes are in memory, and how many.
+fn place(bytes: &[u8]) -> (usize, usize) {
+    (bytes.as_ptr().addr(), bytes.len())
 }
 
 /// Where a slice of the frame is in the frame.
@@ -326,6 +365,21 @@ mod tests {
         let message = parse(text).unwrap();
         assert_eq!(message.bytes.get(message.span("arguments")).unwrap(), br#"{"x" : 1.0}"#);
         assert!(message.span("task").is_empty());
+    }
+
+    #[test]
+    fn what_was_read_is_kept_for_those_very_bytes_only() {
+        let text =
+            |name: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#);
+        let (bytes, read) = parse(&text("a")).unwrap().apart();
+        let other = text("another").into_bytes();
+        assert_eq!(Message::again(other, Some(read)).unwrap().text("name").as_deref(), Some("another"));
+        let (bytes, read) = Message::again(bytes, None).unwrap().apart();
+        let again = Message::again(bytes, Some(read)).unwrap();
+        assert_eq!((again.text("name").as_deref(), &again.kind), (Some("a"), &parse(&text("a")).unwrap().kind));
+        let (mut bytes, read) = again.apart();
+        bytes.push(b'}');
+        assert!(Message::again(bytes, Some(read)).is_err(), "bytes that were changed are read anew");
     }
 
     #[test]

@@ -8,40 +8,55 @@ use std::sync::{Mutex, PoisonError};
 
 use refmon_core::monitor::{Authorized, InFlight, Released};
 
+use crate::message::{Message, MessageError, Read};
 use crate::method::Cleared;
 use crate::reply::Reply;
 
 /// A message that may leave the session.
 #[derive(Debug)]
-pub struct Outbound(Vec<u8>);
+pub struct Outbound {
+    bytes: Vec<u8>,
+    /// What was read of the bytes when they came, if they are still those.
+    read: Option<Read>,
+}
 
 impl Outbound {
     /// A permitted call: the bytes that were judged, and the call that is now under way.
     pub fn permitted(permit: Authorized) -> (Self, InFlight) {
         let (message, flight) = permit.dispatch();
-        (Self(message.into_open()), flight)
+        (Self { bytes: message.into_open(), read: None }, flight)
     }
 
     /// A message whose method acts on nothing.
     #[must_use]
     pub fn cleared(message: Cleared) -> Self {
-        Self(message.into_bytes())
+        Self { bytes: message.into_bytes(), read: None }
     }
 
     /// An answer that the monitor released.
     #[must_use]
     pub fn released(released: Released) -> Self {
-        Self(released.into_message().into_open())
+        Self { bytes: released.into_message().into_open(), read: None }
     }
 
     /// The bytes, for a way out that is not a stream of lines.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.0
+        self.bytes
+    }
+
+    /// The message, for a way out that looks at it.
+    pub(crate) fn into_message(self) -> Result<Message, MessageError> {
+        Message::again(self.bytes, self.read)
+    }
+
+    /// The same, with what was read of these very bytes.
+    pub(crate) fn known(self, read: Read) -> Self {
+        Self { read: Some(read), ..self }
     }
 
     /// An answer of refmon's own.
     pub(crate) fn reply(reply: Reply) -> Self {
-        Self(reply.into_bytes())
+        Self { bytes: reply.into_bytes(), read: None }
     }
 }
 
@@ -66,7 +81,8 @@ impl<W: Write + Send> Lines<W> {
 }
 
 impl<W: Write + Send> Upstream for Lines<W> {
-    fn send(&self, Outbound(mut message): Outbound) -> io::Result<()> {
+    fn send(&self, message: Outbound) -> io::Result<()> {
+        let mut message = message.into_bytes();
         message.push(b'\n');
         let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         stream.write_all(&message)?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::keys::Keys;
-use super::{Defect, Json, Malformed, Member, Number, Strictness};
+use super::{Defect, Json, Malformed, Number, Strictness};
 use crate::limits;
 
 /// What the scanner makes of the values it meets.
@@ -15,10 +15,6 @@ pub(super) trait Build<'a> {
     fn text(text: Cow<'a, str>) -> Self::Value;
     fn list(items: Vec<Self::Value>) -> Self::Value;
     fn object(members: Vec<(Cow<'a, str>, Self::Value)>) -> Self::Value;
-    /// Learns how the value was spelled.
-    fn spelled(value: Self::Value, _: &'a str) -> Self::Value {
-        value
-    }
 }
 
 /// Builds a [`Json`].
@@ -59,49 +55,45 @@ impl<'a> Build<'a> for Check {
     fn object(_: Vec<(Cow<'a, str>, ())>) {}
 }
 
-/// Builds the members of the outermost object, as they were spelled.
-pub(super) struct Shallow;
-
-/// A value as it was spelled, and the members that it has if it is an object.
-#[derive(Default)]
-pub(super) struct Part<'a> {
-    text: &'a str,
-    pub(super) members: Option<Vec<Member<'a>>>,
-}
-
-impl<'a> Build<'a> for Shallow {
-    type Value = Part<'a>;
-    fn null() -> Part<'a> {
-        Part::default()
-    }
-    fn bool(_: bool) -> Part<'a> {
-        Part::default()
-    }
-    fn number(_: &'a str) -> Part<'a> {
-        Part::default()
-    }
-    fn text(_: Cow<'a, str>) -> Part<'a> {
-        Part::default()
-    }
-    fn list(_: Vec<Part<'a>>) -> Part<'a> {
-        Part::default()
-    }
-    fn object(members: Vec<(Cow<'a, str>, Part<'a>)>) -> Part<'a> {
-        let member = |(key, part): (Cow<'a, str>, Part<'a>)| Member { key, value: part.text.as_bytes() };
-        Part { text: "", members: Some(members.into_iter().map(member).collect()) }
-    }
-    fn spelled(part: Part<'a>, text: &'a str) -> Part<'a> {
-        Part { text, ..part }
-    }
-}
-
 /// Scans bytes that are one value and nothing else.
 pub(super) fn whole<'a, B: Build<'a>>(bytes: &'a [u8], strictness: Strictness) -> Result<B::Value, Malformed> {
+    alone(bytes, strictness, Scanner::value::<B>)
+}
+
+/// How a member was spelled, and its own members if they were asked for and it is an object.
+pub(super) type Part<'a> = (&'a str, Option<Vec<(Cow<'a, str>, &'a str)>>);
+
+/// Scans bytes that are one object, for its members and the members of those with the keys `deeper`.
+pub(super) fn members<'a>(
+    bytes: &'a [u8],
+    strictness: Strictness,
+    deeper: &[&str],
+) -> Result<Vec<(Cow<'a, str>, Part<'a>)>, Malformed> {
+    let part = |scanner: &mut Scanner<'a>, key: &str| {
+        if scanner.peek() != Some(b'{') || !deeper.contains(&key) {
+            return Ok((scanner.spelled()?, None));
+        }
+        let start = scanner.at;
+        let inner = scanner.nested(|scanner| scanner.members(|scanner, _| scanner.spelled()))?;
+        Ok((scanner.since(start), Some(inner)))
+    };
+    let found = alone(bytes, strictness, |scanner| match scanner.peek() {
+        Some(b'{') => scanner.nested(|scanner| scanner.members(part)).map(Some),
+        _ => scanner.value::<Check>().map(|()| None),
+    })?;
+    found.ok_or(Malformed { defect: Defect::Syntax, offset: 0 })
+}
+
+fn alone<'a, T>(
+    bytes: &'a [u8],
+    strictness: Strictness,
+    value: impl FnOnce(&mut Scanner<'a>) -> Result<T, Malformed>,
+) -> Result<T, Malformed> {
     let text =
         std::str::from_utf8(bytes).map_err(|error| Malformed { defect: Defect::Utf8, offset: error.valid_up_to() })?;
     let mut scanner = Scanner::new(text, strictness);
     scanner.space();
-    let value = scanner.value::<B>()?;
+    let value = value(&mut scanner)?;
     scanner.space();
     if scanner.at == text.len() { Ok(value) } else { Err(scanner.bad(Defect::Trailing)) }
 }
@@ -156,9 +148,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn value<B: Build<'a>>(&mut self) -> Result<B::Value, Malformed> {
-        let start = self.at;
-        let value = match self.peek() {
-            Some(b'{') => self.nested(Self::object::<B>),
+        match self.peek() {
+            Some(b'{') => self.nested(|scanner| scanner.members(|scanner, _| scanner.value::<B>())).map(B::object),
             Some(b'[') => self.nested(Self::list::<B>),
             Some(b'"') => self.string().map(B::text),
             Some(b'-' | b'0'..=b'9') => self.number().map(B::number),
@@ -166,8 +157,14 @@ impl<'a> Scanner<'a> {
             Some(b'f') => self.word("false", || B::bool(false)),
             Some(b'n') => self.word("null", B::null),
             _ => Err(self.unexpected()),
-        }?;
-        Ok(B::spelled(value, self.since(start)))
+        }
+    }
+
+    /// Scans a value for how it is spelled.
+    fn spelled(&mut self) -> Result<&'a str, Malformed> {
+        let start = self.at;
+        self.value::<Check>()?;
+        Ok(self.since(start))
     }
 
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, Malformed>) -> Result<T, Malformed> {
@@ -209,12 +206,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn object<B: Build<'a>>(&mut self) -> Result<B::Value, Malformed> {
-        let mut members: Vec<(Cow<'a, str>, B::Value)> = Vec::new();
+    /// Scans the members of an object behind its brace; `value` scans each member's value.
+    fn members<V>(
+        &mut self,
+        mut value: impl FnMut(&mut Self, &str) -> Result<V, Malformed>,
+    ) -> Result<Vec<(Cow<'a, str>, V)>, Malformed> {
+        let mut members: Vec<(Cow<'a, str>, V)> = Vec::new();
         self.space();
         if self.peek() == Some(b'}') {
             self.step();
-            return Ok(B::object(members));
+            return Ok(members);
         }
         let mut keys = Keys::default();
         loop {
@@ -227,7 +228,7 @@ impl<'a> Scanner<'a> {
             self.space();
             self.expect(b':')?;
             self.space();
-            let value = self.value::<B>()?;
+            let value = value(self, &key)?;
             members.push((key, value));
             if members.len() > limits::JSON_MEMBERS_MAX {
                 return Err(self.bad(Defect::Members));
@@ -237,7 +238,7 @@ impl<'a> Scanner<'a> {
                 Some(b',') => self.step(),
                 _ => {
                     self.expect(b'}')?;
-                    return Ok(B::object(members));
+                    return Ok(members);
                 }
             }
         }

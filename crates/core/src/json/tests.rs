@@ -68,6 +68,25 @@ fn members_are_spans_of_the_original_bytes() {
 }
 
 #[test]
+fn members_of_members_are_those_that_a_second_pass_would_find() {
+    let text = br#"{"a":{"b":{"c":1},"d":[{}]},"e":{},"f":"{}","a2":{"x":1}}"#;
+    let members = Members::parse_deeper(text, Strictness::Request, &["a", "e", "f", "g"]).unwrap();
+    assert_eq!(members.all(), Members::parse(text, Strictness::Request).unwrap().all());
+    for key in ["a", "e"] {
+        let again = Members::parse(members.value(key).unwrap(), Strictness::Request).unwrap();
+        assert_eq!(members.of(key), Some(&again), "{key}");
+    }
+    assert!(["f", "g", "a2"].iter().all(|key| members.of(key).is_none()));
+    // What is wrong is found at any depth, and where it is.
+    for (text, offset) in
+        [(r#"{"a":{"b":1,"b":2}}"#, 12), (r#"{"a":{"b":{"x":1,"x":2}}}"#, 17), (r#"{"a":{"b":1,"B":2}}"#, 12)]
+    {
+        let error = Members::parse_deeper(text.as_bytes(), Strictness::Request, &["a"]).unwrap_err();
+        assert_eq!((error.offset, Json::parse(text.as_bytes()).unwrap_err()), (offset, error), "{text}");
+    }
+}
+
+#[test]
 fn the_canonical_form_is_that_of_rfc_8785() {
     for (text, canonical) in [
         (r#"{"b":1,"a":[true,false,null]}"#, r#"{"a":[true,false,null],"b":1}"#),

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http::HeaderMap;
-use refmon_core::json::Strictness;
 use refmon_core::monitor::Route;
 use refmon_core::record::Cause;
 use serde_json::json;
@@ -239,8 +238,8 @@ impl Desk {
     }
 
     /// Takes what the session has for the client. What a client does not read in time is dropped, but for answers.
-    fn take(&self, bytes: Vec<u8>) {
-        let Ok(message) = Message::parse(bytes, Strictness::Data) else { return };
+    fn take(&self, message: Outbound) {
+        let Ok(message) = message.into_message() else { return };
         match &message.kind {
             Kind::Result(id) | Kind::Error(Some(id)) => {
                 let ticket = id.canonical.parse().ok().and_then(|number: u64| self.tickets().open.remove(&number));
@@ -313,7 +312,7 @@ struct ToClient(Arc<Desk>);
 
 impl Upstream for ToClient {
     fn send(&self, message: Outbound) -> std::io::Result<()> {
-        self.0.take(message.into_bytes());
+        self.0.take(message);
         Ok(())
     }
 }

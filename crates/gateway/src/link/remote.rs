@@ -19,7 +19,6 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use refmon_core::json::Strictness;
 use refmon_core::limits;
 use refmon_core::secret::Secret;
 use tokio::task::AbortHandle;
@@ -384,8 +383,7 @@ struct Sent {
 
 impl Upstream for Arc<RemoteLink> {
     fn send(&self, message: Outbound) -> io::Result<()> {
-        let bytes = message.into_bytes();
-        let message = Message::parse(bytes, Strictness::Data).map_err(io::Error::other)?;
+        let message = message.into_message().map_err(io::Error::other)?;
         let (method, id) = match &message.kind {
             Kind::Request(method, id) => (method.clone(), Some(id.clone())),
             Kind::Notification(method) => (method.clone(), None),

@@ -158,14 +158,15 @@ impl Session {
         let supported = if message.span("task").is_empty() { self.route.supported } else { &[] };
         let route = Route { supported, ..self.route.clone() };
         let beside = if matches!(ask, Ask::Tool(_)) { message.beside() } else { String::new() };
-        let proposal = Proposal::new(&route, ask, listing, message.bytes, range, arrived).beside(beside);
+        let (bytes, read) = message.apart();
+        let proposal = Proposal::new(&route, ask, listing, bytes, range, arrived).beside(beside);
         match self.monitor.submit(proposal) {
             Verdict::Hold(held) => self.answer_client(Reply::held(shape, &id, &held)),
             Verdict::Deny(denied) => self.answer_client(Reply::denied(shape, &id, &denied)),
             Verdict::Permit(permit) => {
                 let (outbound, flight) = Outbound::permitted(permit);
                 self.state().from_client.insert(id.canonical.clone(), Pending::Judged { flight, shape });
-                if let Err(error) = self.to_server.send(outbound) {
+                if let Err(error) = self.to_server.send(outbound.known(read)) {
                     let pending = self.state().from_client.remove(&id.canonical);
                     if let Some(Pending::Judged { flight, .. }) = pending {
                         self.abandon(flight, Cause::NotSent);
@@ -217,7 +218,8 @@ impl Session {
         let pending = self.state().from_server.remove(&id.canonical);
         match pending {
             Some(Pending::Judged { flight, shape }) => {
-                self.finish(flight.returned(untrusted(message.bytes), status), shape, id, self.to_server.as_ref());
+                let (bytes, read) = message.apart();
+                self.finish(flight.returned(untrusted(bytes), status), read, (shape, id), self.to_server.as_ref());
                 Ok(())
             }
             Some(Pending::Passed) => self.to_server.send(Outbound::cleared(Cleared::answer(message.bytes))),

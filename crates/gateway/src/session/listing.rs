@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use refmon_core::bundle::Listing;
 use refmon_core::digest::Pin;
-use refmon_core::ids::{Operation, ToolName};
+use refmon_core::ids::{Operation, ServerName, ToolName};
 use refmon_core::record::Event;
 
 use super::{Pending, Session};
@@ -31,6 +31,8 @@ const LISTINGS_MAX: usize = 4;
 /// A definition that is not the one its contract was made for.
 #[derive(Debug)]
 pub struct Observed {
+    /// The server that lists it.
+    pub server: ServerName,
     /// The tool.
     pub tool: ToolName,
     /// The pin of what the server lists now.
@@ -227,7 +229,8 @@ impl Session {
             let contract = bundle.tool(&self.route.server, &Operation::Tool(tool.clone()));
             let fits = contract.is_some_and(|known| known.contract.pin == Some(pin));
             if !fits && state.quarantined.insert((tool.clone(), pin)) {
-                strange.push(Observed { tool, pin, contracted: contract.is_some() });
+                let server = self.route.server.clone();
+                strange.push(Observed { server, tool, pin, contracted: contract.is_some() });
             }
         }
         drop(state);

@@ -23,7 +23,7 @@ use refmon_core::reason::ReasonCode;
 use refmon_core::record::Cause;
 use refmon_core::untrusted::Untrusted;
 
-use crate::message::Id;
+use crate::message::{Id, Read};
 use crate::reply::{Reply, Shape};
 use crate::upstream::{Outbound, Upstream};
 
@@ -181,9 +181,9 @@ impl Session {
     }
 
     /// Records what came back and gives it to whom it is for, or says that it is withheld.
-    fn finish(&self, returned: Returned, shape: Shape, id: &Id, to: &dyn Upstream) {
+    fn finish(&self, returned: Returned, read: Read, (shape, id): (Shape, &Id), to: &dyn Upstream) {
         let message = match self.monitor.finish(returned) {
-            Outcome::Released(released) => Outbound::released(released),
+            Outcome::Released(released) => Outbound::released(released).known(read),
             Outcome::Withheld(withheld) => Outbound::reply(Reply::withheld(shape, id, &withheld)),
         };
         drop(to.send(message));

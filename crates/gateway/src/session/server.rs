@@ -177,13 +177,14 @@ impl Session {
         match (pending, denied) {
             (Pending::Judged { flight, .. }, denied) => {
                 let status = status(&message);
-                let returned = flight.returned(untrusted(message.bytes), status);
+                let (bytes, read) = message.apart();
+                let returned = flight.returned(untrusted(bytes), status);
                 match denied {
                     Some(reply) => {
                         drop(self.monitor.finish(returned.withheld()));
                         self.answer_client(reply);
                     }
-                    None => self.finish(returned, shape, id, self.to_client.as_ref()),
+                    None => self.finish(returned, read, (shape, id), self.to_client.as_ref()),
                 }
                 Ok(())
             }

@@ -45,10 +45,10 @@ pub(super) fn check(compiled: &Compiled, rules: &[Rule], findings: &mut Vec<Find
             let mut finding = finding(rule, Severity::Error, "type", error);
             if let ValidationError::UnrecognizedActionId(unknown) = error {
                 // Cedar names any action; the nearest one that a call has is more use.
-                let actions = compiled.plans().iter().map(|plan| plan.action());
-                let name = unknown.actual_action_id.split('"').nth(1).unwrap_or_default();
-                finding.message =
-                    format!("no contract has the action `{}`{}", unknown.actual_action_id, nearest(name, actions));
+                let actions: Vec<String> =
+                    compiled.plans().iter().map(|plan| format!("Refmon::Action::\"{}\"", plan.action())).collect();
+                let near = nearest(&unknown.actual_action_id, actions.iter().map(String::as_str));
+                finding.message = format!("no contract has the action `{}`{near}", unknown.actual_action_id);
             }
             findings.push(finding);
         }
