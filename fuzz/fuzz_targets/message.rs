@@ -1,5 +1,5 @@
-//! The envelope of a message and the frames of a stream: no panic, spans inside the frame, and what clears acts on
-//! nothing.
+//! The envelope of a message, the frames of a stream and a trace's parent: no panic, spans inside the frame, and
+//! what clears acts on nothing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,9 +7,15 @@ use refmon_core::json::Strictness;
 use refmon_gateway::definitions::Page;
 use refmon_gateway::message::{Kind, Message, id_of_refused};
 use refmon_gateway::method::{Cleared, Side, TABLE, Treatment, find};
+use refmon_gateway::trace::TraceParent;
 
 fuzz_target!(|bytes: &[u8]| {
     let _id = id_of_refused(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Some(parent) = TraceParent::parse(text)
+    {
+        assert!(text.len() >= 55 && parent.trace != [0; 16] && parent.span != [0; 8]);
+    }
     let Ok(message) = Message::parse(bytes.to_vec(), Strictness::Request) else { return };
     assert!(message.body.end <= bytes.len());
     for key in ["name", "arguments", "_meta", "tools", "cacheScope"] {

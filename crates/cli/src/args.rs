@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::log::Format;
+
 /// A reference monitor for tool-using AI agents: every tool call is judged, recorded, and only then made.
 #[derive(Debug, Parser)]
 #[command(name = "refmon", version, max_term_width = 100, arg_required_else_help = true)]
@@ -27,7 +29,9 @@ pub(crate) enum Command {
     /// Run one MCP server over standard input and output behind the monitor
     Wrap(WrapOptions),
     /// Run all servers of the configuration behind one HTTP endpoint
-    Serve,
+    Serve(ServeOptions),
+    /// Ask a running `refmon serve` whether calls can be recorded, for health checks
+    Ready,
     /// Judge one call from a file, without recording or making it
     Check {
         /// A JSON file: {"server": "…", "tool": "…", "arguments": {…}, "approvals": […]}; `-` reads standard input
@@ -109,6 +113,13 @@ pub(crate) struct WrapOptions {
     /// The server's command and arguments [default: those of the configuration]
     #[arg(last = true, value_name = "CMD")]
     pub(crate) server: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeOptions {
+    /// How standard error looks [default: `[log] format`, else text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log: Option<Format>,
 }
 
 #[derive(Debug, Subcommand)]

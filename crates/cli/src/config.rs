@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::authority::Authority;
-use crate::secrets;
+use crate::{log, secrets, telemetry};
 
 /// A configuration that cannot be used: file, line, what is wrong.
 #[derive(Debug)]
@@ -43,6 +43,10 @@ pub(crate) struct Config {
     pub(crate) listen: Listen,
     #[serde(default)]
     pub(crate) authority: Authority,
+    #[serde(default)]
+    pub(crate) log: log::Settings,
+    #[serde(default)]
+    pub(crate) telemetry: telemetry::Settings,
 }
 
 /// Where `refmon serve` listens.
@@ -55,11 +59,16 @@ pub(crate) struct Listen {
     pub(crate) hosts: Vec<String>,
     /// Says that a reverse proxy in front of this gateway speaks TLS, so that it may listen where others reach it.
     pub(crate) behind_tls: bool,
+    /// The address of the figures for Prometheus, if there are to be any.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Names under which scrapers on other machines reach it; needed if it is not on loopback.
+    pub(crate) metrics_hosts: Vec<String>,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { http: SocketAddr::from(([127, 0, 0, 1], 8700)), hosts: Vec::new(), behind_tls: false }
+        let http = SocketAddr::from(([127, 0, 0, 1], 8700));
+        Self { http, hosts: Vec::new(), behind_tls: false, metrics: None, metrics_hosts: Vec::new() }
     }
 }
 
@@ -175,12 +184,29 @@ impl Config {
             check_server(server).map_err(|what| wrong(format!("server `{}`: {what}", server.name)))?;
         }
         config.authority.rules(&config.server_names()).map_err(wrong)?;
+        config.telemetry.check().map_err(wrong)?;
+        config.listen.check_metrics().map_err(wrong)?;
         Ok(config)
     }
 
     /// The names of all servers.
     pub(crate) fn server_names(&self) -> Vec<&str> {
         self.servers.iter().map(|server| server.name.as_str()).collect()
+    }
+}
+
+impl Listen {
+    /// The figures have no credential before them, so others get them only by name.
+    fn check_metrics(&self) -> Result<(), String> {
+        match self.metrics {
+            Some(address) if !address.ip().is_loopback() && self.metrics_hosts.is_empty() => Err(format!(
+                "[listen] metrics = \"{address}\" would show figures to whoever reaches it; name the hosts that scrapers use in `metrics_hosts`, or listen at 127.0.0.1"
+            )),
+            None if !self.metrics_hosts.is_empty() => {
+                Err("[listen] `metrics_hosts` is for `metrics`, which is not set".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

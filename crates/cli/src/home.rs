@@ -11,10 +11,10 @@ use refmon_core::bundle::Bundle;
 use refmon_core::caller::Caller;
 use refmon_core::ids::{AgentId, Scope, ServerName, TenantId, UserId};
 use refmon_core::monitor::{Monitor, Ports};
-use refmon_core::ports::{Clock, Inspector};
+use refmon_core::ports::{self, Clock, Inspector};
 use refmon_core::secret::Secret;
 use refmon_gateway::child::{BASE_ENVIRONMENT, Launch};
-use refmon_gateway::link::{Reach, Reachable, Remote};
+use refmon_gateway::link::{Collector, Reach, Reachable, Remote};
 use refmon_gateway::system::System;
 use refmon_identity::api_key::ApiKeys;
 use refmon_policy::{Loaded, Sources};
@@ -183,8 +183,12 @@ impl Home {
         Ok(Journal::open(&self.journal_folder(), &journal::Options::new(clock))?)
     }
 
-    /// The monitor with everything behind it, around a bundle.
-    pub(crate) fn monitor(&self, loaded: Loaded) -> Result<Assembled> {
+    /// The monitor with everything behind it, around a bundle. `watched` may put something round the journal.
+    pub(crate) fn monitor(
+        &self,
+        loaded: Loaded,
+        watched: impl FnOnce(Arc<dyn ports::Journal>) -> Arc<dyn ports::Journal>,
+    ) -> Result<Assembled> {
         let inspectors = self.inspectors(&loaded.bundle)?;
         let system = Arc::new(System::guarding(self.guarded()));
         let clock: Arc<dyn Clock> = Arc::<System>::clone(&system);
@@ -193,7 +197,7 @@ impl Home {
         let ports = Ports {
             clock: Arc::clone(&clock),
             entropy: Arc::<System>::clone(&system),
-            journal: Arc::<Evidence>::clone(&journal),
+            journal: watched(Arc::<Evidence>::clone(&journal)),
             commitments: Arc::new(self.keys()?),
             holds: Arc::new(Held(self.stores()?)),
             files: system,
@@ -243,15 +247,30 @@ impl Home {
     /// How a server is reached: its command, or its URL with the operator's own credentials.
     pub(crate) fn reach(&self, server: &Server) -> Result<Reach> {
         let Some(url) = &server.url else { return Ok(Reach::Command(self.launch(server, &[])?)) };
-        let url = expand(&server.name, "url", url)?;
+        let place = format!("server `{}`", server.name);
+        let url = expand(&place, "url", url)?;
         let headers = server
             .headers
             .iter()
-            .map(|(name, value)| Ok((name.clone(), resolve(&server.name, &format!("headers.{name}"), value)?)));
+            .map(|(name, value)| Ok((name.clone(), resolve(&place, &format!("headers.{name}"), value)?)));
         let reachable = if server.private { Reachable::Anywhere } else { Reachable::Public };
         let remote = Remote::new(&url, headers.collect::<Result<Vec<_>>>()?, reachable);
         let remote = remote.map_err(|error| ConfigError::new(format!("server `{}`: {error}", server.name)))?;
         Ok(Reach::Remote(remote))
+    }
+
+    /// The collector of traces, if there is one.
+    pub(crate) fn collector(&self) -> Result<Option<Collector>> {
+        let telemetry = &self.config.telemetry;
+        let Some(url) = &telemetry.traces else { return Ok(None) };
+        let place = "[telemetry]";
+        let url = expand(place, "traces", url)?;
+        let headers = telemetry
+            .headers
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), resolve(place, &format!("headers.{name}"), value)?)));
+        let collector = Collector::new(&url, headers.collect::<Result<Vec<_>>>()?, telemetry.private);
+        Ok(Some(collector.map_err(|error| ConfigError::new(format!("{place} traces: {error}")))?))
     }
 
     /// What to start for a server: its command, a cleared environment, and what the configuration grants.
@@ -260,10 +279,11 @@ impl Home {
             let text = format!("server `{}` has a `url` and no command to start: it needs `refmon serve`", server.name);
             return Err(ConfigError::new(text).into());
         }
+        let place = format!("server `{}`", server.name);
         let mut command: Vec<OsString> = command.to_vec();
         if command.is_empty() {
             let words = server.command.iter().enumerate();
-            let expanded = words.map(|(at, word)| Ok(expand(&server.name, &format!("command[{at}]"), word)?.into()));
+            let expanded = words.map(|(at, word)| Ok(expand(&place, &format!("command[{at}]"), word)?.into()));
             command = expanded.collect::<Result<_>>()?;
         }
         if command.is_empty() {
@@ -274,7 +294,7 @@ impl Home {
         let folder = server.cwd.as_deref().map_or_else(|| self.folder.clone(), |cwd| self.path(cwd));
         let mut launch = launch(command, folder)?;
         for (name, value) in &server.env {
-            launch.environment.insert(name.clone(), resolve(&server.name, name, value)?);
+            launch.environment.insert(name.clone(), resolve(&place, name, value)?);
         }
         Ok(launch)
     }
@@ -299,8 +319,8 @@ pub(crate) fn launch(command: Vec<OsString>, folder: PathBuf) -> Result<Launch> 
 }
 
 /// Resolves a reference to a secret; another value stands for itself.
-fn resolve(server: &str, name: &str, value: &str) -> Result<Secret<String>> {
-    let missing = |what: String| ConfigError::new(format!("server `{server}`: `{name}` refers to {what}"));
+fn resolve(place: &str, name: &str, value: &str) -> Result<Secret<String>> {
+    let missing = |what: String| ConfigError::new(format!("{place}: `{name}` refers to {what}"));
     if let Some(variable) = value.strip_prefix("env://") {
         return match environment(variable) {
             Some(value) => Ok(Secret::new(value)),
@@ -311,18 +331,18 @@ fn resolve(server: &str, name: &str, value: &str) -> Result<Secret<String>> {
         let text = std::fs::read_to_string(path).map_err(|error| missing(format!("the file {path}: {error}")))?;
         return Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
-    Ok(Secret::new(expand(server, name, value)?))
+    Ok(Secret::new(expand(place, name, value)?))
 }
 
 /// Puts the values of environment variables in place of `${env:NAME}`. A value is not looked at for more of them.
-fn expand(server: &str, name: &str, text: &str) -> Result<String> {
+fn expand(place: &str, name: &str, text: &str) -> Result<String> {
     let mut expanded = String::new();
     let mut rest = text;
     for (written, variable) in secrets::references(text) {
         let Some((before, after)) = rest.split_once(&written) else { continue };
         let value = environment(&variable).ok_or_else(|| {
             let what = format!("`{name}` refers to the environment variable {variable}, which is not set");
-            ConfigError::new(format!("server `{server}`: {what}"))
+            ConfigError::new(format!("{place}: {what}"))
         })?;
         expanded.push_str(before);
         expanded.push_str(&value);

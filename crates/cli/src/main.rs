@@ -9,11 +9,14 @@ mod commands;
 mod config;
 mod entrance;
 mod home;
+mod log;
+mod notify;
 mod output;
 mod plan;
 mod secrets;
 mod setup;
 mod suggest;
+mod telemetry;
 mod waiting;
 mod watch;
 
@@ -26,12 +29,14 @@ use crate::output::{Answer, Output};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let output = Output::new(arguments.json);
+    let logged = matches!(&arguments.command, Command::Serve(options) if options.log == Some(log::Format::Json));
+    let output = Output::new(arguments.json || logged);
     let answer = match &arguments.command {
         Command::Keep { monitor, command } => commands::wrap::keep(*monitor, command),
         Command::Init(options) => commands::init::run(&arguments, options, output),
         Command::Wrap(options) => commands::wrap::run(&arguments, options),
-        Command::Serve => commands::serve::run(&arguments, output),
+        Command::Serve(options) => commands::serve::run(&arguments, options, output),
+        Command::Ready => commands::ready::run(&arguments, output),
         Command::Check { call } => commands::check::run(&arguments, call, output),
         Command::Explain { record } => commands::explain::run(&arguments, record, output),
         Command::Policy { command } => commands::policy::run(&arguments, command, output),

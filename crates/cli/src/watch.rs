@@ -6,60 +6,35 @@ use std::time::{Duration, SystemTime};
 
 use refmon_core::monitor::Monitor;
 use refmon_core::record::Event;
-use refmon_gateway::session::{Observed, Observer};
 
 use crate::home::Home;
-use crate::output::Output;
+use crate::log::{Level, Log};
 
 /// How often changed files are looked for.
 const RELOAD: Duration = Duration::from_secs(1);
 
-pub(crate) fn tell_opened(opened: &refmon_audit::journal::Opened, observer: &dyn Observer) {
+pub(crate) fn tell_opened(opened: &refmon_audit::journal::Opened, log: &Log) {
     for recovered in &opened.recovered {
         let open = recovered.open;
-        observer
-            .notice(&format!("an earlier run ended without closing its journal; {open} calls are now indeterminate"));
+        let text = format!("an earlier run ended without closing its journal; {open} calls are now indeterminate");
+        log.tell(Level::Warn, "journal.recovered", &text);
     }
     for damaged in &opened.damaged {
-        observer.notice(&format!("the journal of {} is damaged; run `refmon audit verify`", damaged.boot));
+        let text = format!("the journal of {} is damaged; run `refmon audit verify`", damaged.boot);
+        log.tell(Level::Error, "journal.damaged", &text);
     }
 }
 
-pub(crate) fn tell_halted(home: &Home, observer: &dyn Observer) {
+pub(crate) fn tell_halted(home: &Home, log: &Log) {
     if let Some(why) = crate::commands::halt::halted(home) {
-        observer.notice(&why);
-    }
-}
-
-/// Tells the person at the terminal, on standard error.
-pub(crate) struct Person {
-    server: String,
-}
-
-impl Person {
-    pub(crate) fn about(server: &str) -> Self {
-        Self { server: server.to_owned() }
-    }
-}
-
-impl Observer for Person {
-    fn notice(&self, text: &str) {
-        Output::new(false).say(&format!("refmon[{}]: {text}", self.server));
-    }
-
-    fn quarantined(&self, observed: &Observed) {
-        let why = if observed.contracted { "its definition has changed" } else { "no contract describes it" };
-        let Observed { server, tool, .. } = observed;
-        self.notice(&format!(
-            "the tool `{tool}` of `{server}` is quarantined: {why}; look at it with `refmon contract diff {server}`"
-        ));
+        log.tell(Level::Warn, "halted", &why);
     }
 }
 
 /// Watches the files that make a bundle and puts a changed one in force. A broken one changes nothing, and that is
 /// said.
-pub(crate) fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, observer: &Arc<dyn Observer>) {
-    let (home, monitor, observer) = (Arc::clone(home), Arc::downgrade(monitor), Arc::clone(observer));
+pub(crate) fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, log: &Arc<Log>) {
+    let (home, monitor, log) = (Arc::clone(home), Arc::downgrade(monitor), Arc::clone(log));
     let mut seen = signature(&home);
     let mut configured = modified(&home.file);
     std::thread::spawn(move || {
@@ -67,9 +42,9 @@ pub(crate) fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, observer: &Arc<dy
             std::thread::sleep(RELOAD);
             let changed = modified(&home.file);
             if changed != configured {
-                observer.notice(
-                    "refmon.toml has changed; identity, scopes, limits and servers are taken up at the next start",
-                );
+                let text =
+                    "refmon.toml has changed; identity, scopes, limits and servers are taken up at the next start";
+                log.tell(Level::Warn, "configuration.changed", text);
                 configured = changed;
             }
             let now = signature(&home);
@@ -83,18 +58,19 @@ pub(crate) fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, observer: &Arc<dy
                 Ok(loaded) => monitor
                     .activate(loaded.bundle)
                     .map_err(anyhow::Error::from)
-                    .map(|()| "new contracts and policies are in force".to_owned()),
+                    .map(|()| (Level::Info, "bundle.activated", "new contracts and policies are in force".to_owned())),
                 Err(error) => {
                     let refused = monitor.note(Event::Refused(monitor.bundle().digest()));
                     let told =
                         format!("the changed contracts and policies are BROKEN; the old ones stay in force:\n{error}");
-                    refused.map_err(anyhow::Error::from).map(|()| told)
+                    refused.map_err(anyhow::Error::from).map(|()| (Level::Error, "bundle.refused", told))
                 }
             };
             match outcome {
-                Ok(text) => observer.notice(&text),
+                Ok((level, event, text)) => log.tell(level, event, &text),
                 Err(error) => {
-                    observer.notice(&format!("a change of contracts and policies could not be recorded: {error:#}"))
+                    let text = format!("a change of contracts and policies could not be recorded: {error:#}");
+                    log.tell(Level::Error, "bundle.unrecorded", &text);
                 }
             }
         }

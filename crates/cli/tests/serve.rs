@@ -18,3 +18,9 @@ mod callers;
 mod eras;
 #[path = "serve/hostile.rs"]
 mod hostile;
+#[path = "serve/metrics.rs"]
+mod metrics;
+#[path = "serve/operations.rs"]
+mod operations;
+#[path = "serve/traces.rs"]
+mod traces;

@@ -21,4 +21,5 @@ mod reply;
 pub mod session;
 pub mod stdio;
 pub mod system;
+pub mod trace;
 pub mod upstream;

@@ -112,6 +112,18 @@ pub enum Decided {
 const COLUMNS: &str =
     "id, user, agent, approvals, action, arguments, explanation, placed_us, expires_us, state, decided_by";
 
+impl Stores {
+    /// How many calls wait for a person, of all tenants together: a figure for the operator, and nothing else of theirs.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn holds_waiting(&self, now: Moment) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM hold WHERE state = 'pending' AND expires_us > ?1";
+        let count = self.connection().query_row(sql, params![micros(now)], |row| row.get::<_, i64>(0));
+        Ok(u64::try_from(count.map_err(self.failed())?).unwrap_or_default())
+    }
+}
+
 impl TenantStore<'_> {
     /// The holds, the newest first; only pending ones unless all are wanted. At most 1,000.
     ///
@@ -340,6 +352,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stores = Stores::open(&folder.path().join("state.db")).unwrap();
         (folder, stores)
+    }
+
+    #[test]
+    fn what_waits_is_counted_over_all_tenants_until_it_is_decided_or_over() {
+        let (_folder, stores) = open();
+        let (me, other) = (caller("t"), caller("u"));
+        let id = place(&stores, &me, 1, 7, at(0)).unwrap();
+        place(&stores, &other, 2, 7, at(0)).unwrap();
+        assert_eq!(stores.holds_waiting(at(1)).unwrap(), 2);
+        stores.of(&me).decide(id, true, "boss", at(1), || Ok(())).unwrap();
+        assert_eq!(stores.holds_waiting(at(1)).unwrap(), 1);
+        assert_eq!(stores.holds_waiting(at(limits::HOLD_SECONDS)).unwrap(), 0, "nobody has looked since");
     }
 
     #[test]

@@ -11,5 +11,6 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod policy;
+pub(crate) mod ready;
 pub(crate) mod serve;
 pub(crate) mod wrap;

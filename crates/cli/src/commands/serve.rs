@@ -21,17 +21,20 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, ServeOptions};
 use crate::config::{ConfigError, IdentityKind};
 use crate::entrance::Entrance;
 use crate::home::{Assembled, Home};
+use crate::log::{Format, Level, Log};
+use crate::notify::notify;
 use crate::output::{Answer, Output};
-use crate::watch::{Person, reload, tell_halted, tell_opened};
+use crate::telemetry::{Metrics, Telemetry};
+use crate::watch::{reload, tell_halted, tell_opened};
 
 /// Threads that may wait for the journal at the same time.
 const WAITING_MAX: usize = 512;
 
-pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
+pub(crate) fn run(arguments: &Arguments, options: &ServeOptions, output: Output) -> Result<Answer> {
     let home = Arc::new(Home::open(arguments)?);
     if home.config.servers.is_empty() {
         return Err(ConfigError::new(format!(
@@ -54,39 +57,51 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
     let specs = specs(&home)?;
     more_descriptors();
     let loaded = home.load()?;
-    let observer: Arc<dyn Observer> = Arc::new(Person::about("serve"));
+    let metrics = home.config.listen.metrics.map(|_| Arc::new(Metrics::new(&home.config.server_names())));
+    let format = options.log.unwrap_or(home.config.log.format);
+    let output = Output::new(output.json || format == Format::Json);
+    let log = Arc::new(Log::new("serve", format, home.config.log.level, metrics.clone()));
+    let observer: Arc<dyn Observer> = Arc::<Log>::clone(&log);
     let clock: Arc<dyn Clock> = Arc::new(System::new());
     let entrance = Entrance::new(&home, clock, scopes(&loaded), Arc::clone(&observer))?;
     let told = summary(&home, &loaded, &entrance)?;
-    let parts = home.monitor(loaded)?;
-    tell_opened(&parts.opened, observer.as_ref());
-    tell_halted(&home, observer.as_ref());
-    reload(&home, &parts.monitor, &observer);
+    let telemetry = Telemetry::new(&home, metrics)?;
+    let parts = home.monitor(loaded, |journal| telemetry.round(journal))?;
+    tell_opened(&parts.opened, &log);
+    tell_halted(&home, &log);
+    reload(&home, &parts.monitor, &log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(WAITING_MAX)
         .thread_name("refmon-serve")
         .build()
         .context("the runtime does not start")?;
-    let served = runtime.block_on(serve(&home, &parts, specs, entrance, observer, |bound| {
-        output.event(&json!({ "listening": format!("http://{bound}/mcp") }), || {
-            format!("refmon serves MCP at http://{bound}/mcp\n{told}")
+    let doors = (specs, entrance, observer);
+    let served = runtime.block_on(serve(&home, &parts, doors, telemetry, &log, |bound, figures| {
+        let traces = home.config.telemetry.shown();
+        let listening = format!("http://{bound}/mcp");
+        output.event(&json!({ "listening": listening, "metrics": figures, "traces": traces }), || {
+            let metrics = figures.map(|url| format!("\n  metrics   {url}")).unwrap_or_default();
+            let traces = traces.map(|url| format!("\n  traces    to {url}, without content")).unwrap_or_default();
+            format!("refmon serves MCP at {listening}\n{told}{metrics}{traces}")
         });
+        notify("READY=1");
     }));
     runtime.shutdown_timeout(std::time::Duration::from_secs(3));
     served?;
     parts.monitor.note(Event::Stopped)?;
     parts.journal.close()?;
+    log.tell(Level::Info, "stopped", "stopped; the journal is closed");
     Ok(Answer::Yes)
 }
 
 async fn serve(
     home: &Home,
     parts: &Assembled,
-    specs: Vec<Spec>,
-    entrance: Entrance,
-    observer: Arc<dyn Observer>,
-    ready: impl FnOnce(SocketAddr),
+    (specs, entrance, observer): (Vec<Spec>, Entrance, Arc<dyn Observer>),
+    telemetry: Telemetry,
+    log: &Arc<Log>,
+    ready: impl FnOnce(SocketAddr, Option<&str>),
 ) -> Result<()> {
     let address = home.config.listen.http;
     let listener = Listener::open(address)
@@ -94,7 +109,7 @@ async fn serve(
         .with_context(|| format!("cannot listen at {address}; choose another `[listen] http` or end who has it"))?;
     let bound = listener.address()?;
     let entropy: Arc<dyn Entropy> = Arc::new(System::new());
-    let hub = Hub::new(
+    let hub = Arc::new(Hub::new(
         Parts {
             monitor: Arc::clone(&parts.monitor),
             clock: Arc::clone(&parts.clock),
@@ -103,13 +118,14 @@ async fn serve(
             runtime: tokio::runtime::Handle::current(),
         },
         specs,
-    );
+    ));
     let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{}", bound.port()));
     let known = Known::new(own.into_iter().chain(home.config.listen.hosts.iter().cloned()));
     let (sender, stop) = watch::channel(false);
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("signals cannot be watched")?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
+            notify("STOPPING=1");
             sender.send_replace(true);
             // A second signal does not wait for anybody.
             if signals.forever().next().is_some() {
@@ -117,11 +133,13 @@ async fn serve(
             }
         }
     });
-    ready(bound);
+    let watching = telemetry.begin(home, parts, &hub, log).await?;
+    ready(bound, watching.figures.as_deref());
     let journal = Arc::clone(&parts.journal);
     let ready = Arc::new(move || journal.is_healthy());
-    let doors = Doors { hub: Arc::new(hub), known, authenticate: Arc::new(entrance), ready };
+    let doors = Doors { hub, known, authenticate: Arc::new(entrance), ready };
     listener.serve(doors, stop).await;
+    watching.end().await;
     Ok(())
 }
 

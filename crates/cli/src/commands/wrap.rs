@@ -15,8 +15,9 @@ use refmon_gateway::stdio::{self, Ended};
 use crate::args::{Arguments, WrapOptions};
 use crate::config::{ConfigError, Server};
 use crate::home::Home;
+use crate::log::Log;
 use crate::output::Answer;
-use crate::watch::{Person, reload, tell_halted, tell_opened};
+use crate::watch::{reload, tell_halted, tell_opened};
 
 pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer> {
     let home = Arc::new(Home::open(arguments)?);
@@ -26,10 +27,11 @@ pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer
     let loaded = home.load()?;
     // The server starts up while the monitor does; it gets no message before there is a monitor to send one.
     let child = Child::start(&launch)?;
-    let parts = home.monitor(loaded)?;
-    let observer: Arc<dyn Observer> = Arc::new(Person::about(&server.name));
-    tell_opened(&parts.opened, observer.as_ref());
-    tell_halted(&home, observer.as_ref());
+    let parts = home.monitor(loaded, |journal| journal)?;
+    let log = Arc::new(Log::about(&server.name));
+    let observer: Arc<dyn Observer> = Arc::<Log>::clone(&log);
+    tell_opened(&parts.opened, &log);
+    tell_halted(&home, &log);
     if parts.warnings > 0 {
         observer.notice(&format!("{} warnings about policies; see `refmon policy check`", parts.warnings));
     }
@@ -42,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer
         server: name,
         supported: SUPPORTED,
     };
-    reload(&home, &parts.monitor, &observer);
+    reload(&home, &parts.monitor, &log);
     let ended = stdio::run(&parts.monitor, &parts.clock, route, child, &observer)?;
     parts.monitor.note(Event::Stopped)?;
     parts.journal.close()?;

@@ -21,6 +21,8 @@ pub(crate) struct Gateway {
     folder: TempDir,
     child: Child,
     pub(crate) port: u16,
+    /// What it said when it had started.
+    pub(crate) said: Value,
 }
 
 /// What came back.
@@ -101,18 +103,57 @@ impl Gateway {
     }
 
     pub(crate) fn over(folder: TempDir) -> Self {
+        Self::with(folder, &[], &[])
+    }
+
+    /// Starts it with more arguments and variables. What it tells is in [`Gateway::told`].
+    pub(crate) fn with(folder: TempDir, arguments: &[&str], variables: &[(&str, &Path)]) -> Self {
         // Some tests open more connections than a shell usually lets a process have.
         let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         limit.current = limit.maximum;
         rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
-        let mut command = refmon(folder.path(), &["--json", "serve"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = refmon(folder.path(), &[&["--json", "serve"], arguments].concat());
+        command.envs(variables.iter().copied());
+        let told = fs::File::create(folder.path().join("told.txt")).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(told).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: Value = serde_json::from_str(&line).expect("serve says where it listens");
         let address = said["listening"].as_str().unwrap();
         let port = address.trim_end_matches("/mcp").rsplit(':').next().unwrap().parse().unwrap();
-        Self { folder, child, port }
+        Self { folder, child, port, said }
+    }
+
+    /// What it has told its operator.
+    pub(crate) fn told(folder: &Path) -> String {
+        fs::read_to_string(folder.join("told.txt")).unwrap()
+    }
+
+    /// The page of figures, asked for by hand.
+    pub(crate) fn figures(&self) -> String {
+        let answer = self.page("GET", "/metrics", None);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    }
+
+    /// The value of one figure.
+    pub(crate) fn figure(&self, sample: &str) -> Option<f64> {
+        let page = self.figures();
+        let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap())
+    }
+
+    /// Something of the listener for figures.
+    pub(crate) fn page(&self, method: &str, path: &str, host: Option<&str>) -> Answer {
+        let url = self.said["metrics"].as_str().expect("figures are on");
+        let own = url.trim_start_matches("http://").trim_end_matches("/metrics");
+        let mut stream = TcpStream::connect(own).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let host = host.unwrap_or(own);
+        write!(stream, "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        parse(&bytes)
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -223,9 +264,19 @@ impl Gateway {
     }
 
     /// Tells the gateway to end, and waits until it has.
-    pub(crate) fn stop(mut self) -> (TempDir, bool) {
+    pub(crate) fn stop(self) -> (TempDir, bool) {
+        self.terminate();
+        self.ended()
+    }
+
+    /// Tells the gateway to end.
+    pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits until the gateway has ended.
+    pub(crate) fn ended(mut self) -> (TempDir, bool) {
         let ended = self.child.wait().unwrap().success();
         (std::mem::replace(&mut self.folder, TempDir::new().unwrap()), ended)
     }

@@ -227,7 +227,7 @@ impl Gate {
                 json_answer(StatusCode::BAD_REQUEST, reply.into_bytes())
             }
             (false, Some(session)) => match self.hub.find(session, caller) {
-                Some(client) => self.within(&client, message).await,
+                Some(client) => self.within(&client, headers, message).await,
                 None => no_session(),
             },
         }
@@ -257,9 +257,9 @@ impl Gate {
         answer
     }
 
-    async fn within(&self, client: &Arc<Client>, message: Message) -> Answered {
+    async fn within(&self, client: &Arc<Client>, headers: &HeaderMap, message: Message) -> Answered {
         match &message.kind {
-            Kind::Request(..) => answer(client.request(message, HeaderMap::new()), false).await,
+            Kind::Request(..) => answer(client.request(message, headers::traced(headers)), false).await,
             Kind::Notification(_) => {
                 client.notify(message).await;
                 empty(StatusCode::ACCEPTED)

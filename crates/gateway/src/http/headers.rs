@@ -9,6 +9,9 @@ use crate::method::VERSIONS;
 /// The oldest version whose requests stand for themselves.
 pub(super) const MODERN: &str = "2026-07-28";
 
+/// The header that names the client's span (W3C Trace Context).
+const TRACE_PARENT: &str = "traceparent";
+
 /// How a request disagrees with its headers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Disagreement {
@@ -79,10 +82,21 @@ fn decoded(value: &str) -> Result<String, Disagreement> {
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(Disagreement::Mismatch("mcp-name"))
 }
 
-/// `Mcp-Param-*` headers, which a gateway passes on.
+/// `Mcp-Param-*` headers, which a gateway passes on, and the parent of the request.
 pub(super) fn parameters(headers: &HeaderMap) -> HeaderMap<HeaderValue> {
     let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("mcp-param-"));
-    own.map(|(name, value)| (name.clone(), value.clone())).collect()
+    own.map(|(name, value)| (name.clone(), value.clone())).chain(parent(headers)).collect()
+}
+
+/// The parent of a request up to 2025-11-25.
+pub(super) fn traced(headers: &HeaderMap) -> HeaderMap<HeaderValue> {
+    parent(headers).into_iter().collect()
+}
+
+/// The one `traceparent`; it ends here.
+fn parent(headers: &HeaderMap) -> Option<(http::HeaderName, HeaderValue)> {
+    let value = single(headers, TRACE_PARENT).ok()??;
+    Some((http::HeaderName::from_static(TRACE_PARENT), HeaderValue::from_str(value).ok()?))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub struct Doors {
 /// A socket that is listened to.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    pub(super) socket: TcpListener,
 }
 
 impl Listener {

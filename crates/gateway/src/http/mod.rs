@@ -10,10 +10,12 @@
 mod body;
 mod door;
 mod entrance;
+mod figures;
 mod guard;
 mod headers;
 mod listener;
 
 pub use entrance::{Authenticate, Authenticated, Unauthenticated};
+pub use figures::{Figures, Page};
 pub use guard::Known;
 pub use listener::{Doors, Listener};

@@ -322,11 +322,12 @@ impl Client {
                 let connected = Arc::new(connected);
                 slot.connected = Some(Arc::clone(&connected));
                 slot.failed = None;
+                self.parts.observer.reached(&spec.name, true);
                 return Some(connected);
             }
             Err(said) => said,
         };
-        self.parts.observer.notice(&format!("the server `{}` could not be reached", spec.name));
+        self.parts.observer.reached(&spec.name, false);
         slot.failed = Some((Instant::now(), said));
         None
     }

@@ -18,6 +18,7 @@ use crate::frame::Frame;
 use crate::link::{Link, Spec};
 use crate::message::{Kind, Message};
 use crate::session::Session;
+use crate::trace::{self, TraceParent};
 use crate::upstream::{Outbound, Upstream};
 
 /// Messages before an answer that wait for the client to read them.
@@ -130,8 +131,10 @@ impl Peer {
         &self,
         request: &Message,
         edits: Vec<(Range<usize>, Vec<u8>)>,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
     ) -> Exchange {
+        let parent = headers.remove("traceparent");
+        let parent = parent.and_then(|parent| TraceParent::parse(parent.to_str().ok()?));
         let token =
             request.members("_meta").value("progressToken").map(|token| (request.within(token), token.to_vec()));
         let asks = matches!(&request.kind, Kind::Request(method, _) if matches!(method.as_str(), "tools/call" | "prompts/get" | "resources/read"));
@@ -143,7 +146,7 @@ impl Peer {
         if let Link::Remote(remote) = &*self.link() {
             remote.with_parameters(&number, headers);
         }
-        self.in_turn(request.with(edits)).await;
+        self.in_turn(request.with(edits), parent).await;
         if let Link::Remote(remote) = &*self.link() {
             remote.forget_parameters(&exchange.ticket.to_string());
         }
@@ -154,7 +157,7 @@ impl Peer {
     pub(crate) async fn request(&self, method: &str, params: &str) -> Exchange {
         let (exchange, number) = self.ticket(None, Vec::new(), false);
         let text = format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{params}}}"#);
-        self.in_turn(text.into_bytes()).await;
+        self.in_turn(text.into_bytes(), None).await;
         exchange
     }
 
@@ -172,10 +175,10 @@ impl Peer {
 
     /// Puts a request to the session when it is its turn: a caller has a bounded number of threads that may wait for the
     /// monitor or for a server's list of tools, and all callers together fewer than there are.
-    async fn in_turn(&self, bytes: Vec<u8>) {
+    async fn in_turn(&self, bytes: Vec<u8>, parent: Option<TraceParent>) {
         let _own = self.turns.own.acquire().await;
         let _all = self.turns.all.acquire().await;
-        self.submit(bytes);
+        trace::within(parent, || self.submit(bytes));
     }
 
     /// Puts a message of the client to the session. Waits while the monitor records; see [`Parts::monitor`].

@@ -5,12 +5,14 @@
 //! queue or fails. What comes back goes through [`crate::session::Session::from_server`] before anyone sees it.
 
 mod child;
+mod collector;
 mod documents;
 pub mod events;
 mod guard;
 mod remote;
 mod spec;
 
+pub use collector::Collector;
 pub use documents::Documents;
 pub use guard::{AddressRefused, Reachable};
 pub use remote::{Remote, RemoteError};

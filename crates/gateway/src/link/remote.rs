@@ -44,9 +44,9 @@ pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// A server that is reached over HTTP.
 pub struct Remote {
-    uri: Uri,
-    headers: Vec<(HeaderName, Secret<String>)>,
-    client: Client<Connector, Full<Bytes>>,
+    pub(super) uri: Uri,
+    pub(super) headers: Vec<(HeaderName, Secret<String>)>,
+    pub(super) client: Client<Connector, Full<Bytes>>,
 }
 
 /// A remote server that cannot be used.

@@ -20,6 +20,7 @@ use crate::frame::Frame;
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
 use crate::method::{Cleared, Row, Side, Treatment, VERSIONS, find, subscribes};
 use crate::reply::{Reply, Shape};
+use crate::trace;
 use crate::upstream::Outbound;
 
 impl Session {
@@ -158,9 +159,10 @@ impl Session {
         let supported = if message.span("task").is_empty() { self.route.supported } else { &[] };
         let route = Route { supported, ..self.route.clone() };
         let beside = if matches!(ask, Ask::Tool(_)) { message.beside() } else { String::new() };
+        let parent = trace::of(&message);
         let (bytes, read) = message.apart();
         let proposal = Proposal::new(&route, ask, listing, bytes, range, arrived).beside(beside);
-        match self.monitor.submit(proposal) {
+        match trace::within(parent, || self.monitor.submit(proposal)) {
             Verdict::Hold(held) => self.answer_client(Reply::held(shape, &id, &held)),
             Verdict::Deny(denied) => self.answer_client(Reply::denied(shape, &id, &denied)),
             Verdict::Permit(permit) => {

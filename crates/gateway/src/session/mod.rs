@@ -15,7 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use refmon_core::bundle::Listing;
 use refmon_core::decision::Obligation;
 use refmon_core::digest::Pin;
-use refmon_core::ids::ToolName;
+use refmon_core::ids::{ServerName, ToolName};
 use refmon_core::limits;
 use refmon_core::monitor::{Ask, Denied, InFlight, Monitor, Outcome, Proposal, Returned, Route};
 use refmon_core::ports::Clock;
@@ -44,6 +44,12 @@ pub trait Observer: Send + Sync {
     fn notice(&self, text: &str);
     /// The server lists tools that differ from their contracts.
     fn quarantined(&self, observed: &Observed);
+    /// Somebody needed a server, and it could be reached or not.
+    fn reached(&self, server: &ServerName, yes: bool) {
+        if !yes {
+            self.notice(&format!("the server `{server}` could not be reached"));
+        }
+    }
 }
 
 /// One client and one server.
