@@ -149,11 +149,15 @@ impl Home {
         let login = || format!("uid-{}", rustix::process::getuid().as_raw());
         let user = identity.user.clone().unwrap_or_else(login);
         let scopes = identity.scopes.iter().map(|scope| Scope::parse(scope).map_err(|error| wrong("scopes", error)));
+        let mut scopes = scopes.collect::<Result<Vec<_>, _>>()?;
+        let roles = self.config.roles.parse();
+        let roles = roles.map_err(|what| ConfigError::new(format!("{}: {what}", self.file.display())))?;
+        scopes.extend(roles.expand(identity.roles.iter().map(String::as_str)));
         Ok(Caller::local(
             TenantId::parse(&identity.tenant).map_err(|error| wrong("tenant", error))?,
             UserId::parse(&user).map_err(|error| wrong("user", error))?,
             AgentId::parse(&identity.agent).map_err(|error| wrong("agent", error))?,
-            scopes.collect::<Result<Vec<_>, _>>()?,
+            scopes,
         ))
     }
 

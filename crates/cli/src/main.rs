@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod entrance;
 mod home;
+mod identity;
 mod output;
 mod plan;
 mod secrets;

@@ -18,3 +18,5 @@ mod callers;
 mod eras;
 #[path = "serve/hostile.rs"]
 mod hostile;
+#[path = "serve/issuers.rs"]
+mod issuers;

@@ -11,6 +11,8 @@ pub enum IdentityKind {
     ApiKey,
     /// An access token of an OpenID provider (RFC 9068).
     Token,
+    /// A client certificate (mutual TLS, RFC 8446).
+    Certificate,
 }
 
 impl IdentityKind {
@@ -21,6 +23,7 @@ impl IdentityKind {
             Self::Local => "local",
             Self::ApiKey => "api-key",
             Self::Token => "token",
+            Self::Certificate => "certificate",
         }
     }
 }

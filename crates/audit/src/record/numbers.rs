@@ -33,7 +33,7 @@ macro_rules! numbers {
 }
 
 numbers! {
-    IdentityKind { Local = 1, ApiKey = 2, Token = 3, }
+    IdentityKind { Local = 1, ApiKey = 2, Token = 3, Certificate = 4, }
     Decision { Permit = 1, Hold = 2, Deny = 3, }
     Obligation { WithholdOutput = 1, }
     Door { McpStdio = 1, Library = 2, McpHttp = 3, }

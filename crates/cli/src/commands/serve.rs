@@ -22,9 +22,10 @@ use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
 use crate::args::Arguments;
-use crate::config::{ConfigError, IdentityKind};
+use crate::config::ConfigError;
 use crate::entrance::Entrance;
 use crate::home::{Assembled, Home};
+use crate::identity::IdentityKind;
 use crate::output::{Answer, Output};
 use crate::watch::{Person, reload, tell_halted, tell_opened};
 
@@ -148,7 +149,7 @@ fn summary(home: &Home, loaded: &Loaded, entrance: &Entrance) -> Result<String> 
     let own = home.caller()?;
     let caller = match home.config.identity.kind {
         IdentityKind::Local => own,
-        IdentityKind::Keys | IdentityKind::Oidc => {
+        IdentityKind::Keys | IdentityKind::Oidc | IdentityKind::Certificates => {
             Caller::local(own.tenant().clone(), own.user().clone(), own.agent().clone(), scopes(loaded))
         }
     };
