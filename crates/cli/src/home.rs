@@ -194,12 +194,14 @@ impl Home {
         let clock: Arc<dyn Clock> = Arc::<System>::clone(&system);
         let (journal, opened) = self.open_journal(Arc::clone(&clock))?;
         let journal = Arc::new(Evidence(RwLock::new(Some(journal))));
+        let stores = Arc::new(self.stores()?);
         let ports = Ports {
             clock: Arc::clone(&clock),
             entropy: Arc::<System>::clone(&system),
             journal: Arc::<Evidence>::clone(&journal),
             commitments: Arc::new(self.keys()?),
-            holds: Arc::new(self.stores()?),
+            holds: Arc::<Stores>::clone(&stores),
+            grants: stores,
             files: system,
             inspectors,
         };

@@ -16,6 +16,8 @@ mod bridges;
 mod callers;
 #[path = "serve/eras.rs"]
 mod eras;
+#[path = "serve/grants.rs"]
+mod grants;
 #[path = "serve/hostile.rs"]
 mod hostile;
 #[path = "serve/issuers.rs"]
