@@ -56,13 +56,25 @@ pub(crate) struct Listen {
     pub(crate) http: SocketAddr,
     /// Names, each `host` or `host:port`, under which clients reach this gateway besides its loopback address.
     pub(crate) hosts: Vec<String>,
+    /// The files for TLS. Without them, HTTP is plain.
+    pub(crate) tls: Option<ListenTls>,
     /// Says that a reverse proxy in front of this gateway speaks TLS, so that it may listen where others reach it.
     pub(crate) behind_tls: bool,
 }
 
+/// TLS of the listener.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenTls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// The authorities whose certificates clients must have, with `[identity] kind = "certificates"`.
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
 impl Default for Listen {
     fn default() -> Self {
-        Self { http: SocketAddr::from(([127, 0, 0, 1], 8700)), hosts: Vec::new(), behind_tls: false }
+        Self { http: SocketAddr::from(([127, 0, 0, 1], 8700)), hosts: Vec::new(), tls: None, behind_tls: false }
     }
 }
 

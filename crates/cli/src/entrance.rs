@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, Result};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use refmon_core::caller::Caller;
+use refmon_core::caller::{Caller, IdentityKind as Kind};
 use refmon_core::ids::{Scope, TenantId};
 use refmon_core::ports::Clock;
 use refmon_core::untrusted::Shown;
-use refmon_gateway::http::{Authenticate, Authenticated, Unauthenticated};
+use refmon_gateway::http::{Authenticate, Authenticated, Peer, Unauthenticated};
 use refmon_gateway::link::{Documents, Reachable};
 use refmon_gateway::session::Observer;
 use refmon_identity::fetch::{Fetch, FetchError};
@@ -57,9 +57,19 @@ impl Entrance {
             )
             .into());
         }
-        if !listen.http.ip().is_loopback() && !listen.behind_tls {
+        if listen.tls.is_some() && listen.behind_tls {
+            return Err(wrong("[listen] has both `tls` and `behind_tls`; keep the one that is so".to_owned()).into());
+        }
+        let client_ca = listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if client_ca != (identity.kind == IdentityKind::Certificates) {
+            return Err(wrong(
+                "[listen] tls.client_ca and [identity] kind = \"certificates\" go together: the certificates of those authorities are the one credential".to_owned(),
+            )
+            .into());
+        }
+        if !listen.http.ip().is_loopback() && !listen.behind_tls && listen.tls.is_none() {
             return Err(wrong(format!(
-                "[listen] http = \"{}\" would send credentials in the clear; put a reverse proxy with TLS in front and write `behind_tls = true`, or listen at 127.0.0.1",
+                "[listen] http = \"{}\" would send credentials in the clear; write `tls = {{ certificate = …, key = … }}`, put a reverse proxy with TLS in front and write `behind_tls = true`, or listen at 127.0.0.1",
                 listen.http
             ))
             .into());
@@ -81,6 +91,7 @@ impl Entrance {
         };
         let local: Option<Caller> = if identity.kind == IdentityKind::Local { Some(home.caller()?) } else { None };
         let whom = match &local {
+            None if client_ca => format!("client certificates, {} of them mapped", identity.certificates.len()),
             Some(caller) => format!("this machine as {} (tenant {}), and API keys", caller.user(), caller.tenant()),
             None if issuers.is_empty() => "API keys (`refmon key add`)".to_owned(),
             None => {
@@ -89,9 +100,12 @@ impl Entrance {
             }
         };
         let fetch: Arc<dyn Fetch> = Arc::new(Fetcher(Documents::new().context("certificates")?));
-        let authenticator =
+        let authenticator = if client_ca {
+            Authenticator::of_certificates(identity.certificates(&roles).map_err(wrong)?)
+        } else {
             Authenticator::new(local, Some(home.api_keys()?.with_roles(Arc::clone(&roles))), issuers, &fetch)
-                .map_err(|error| wrong(format!("[identity] {error}")))?;
+                .map_err(|error| wrong(format!("[identity] {error}")))?
+        };
         Ok(Self { authenticator, clock, resource, scopes, roles, observer, told: AtomicU64::new(0), whom })
     }
 
@@ -119,14 +133,21 @@ impl Entrance {
 }
 
 impl Authenticate for Entrance {
-    fn authenticate<'a>(&'a self, headers: &'a HeaderMap, loopback: bool) -> Authenticated<'a> {
+    fn authenticate<'a>(&'a self, headers: &'a HeaderMap, peer: &'a Peer) -> Authenticated<'a> {
         Box::pin(async move {
             let values: Vec<&[u8]> = headers.get_all(AUTHORIZATION).iter().map(http::HeaderValue::as_bytes).collect();
-            let found = self.authenticator.authenticate(&values, self.clock.now()).await;
+            let found = match peer.certificate() {
+                Some(uris) => self.authenticator.by_certificate(uris, &values),
+                None => self.authenticator.authenticate(&values, self.clock.now()).await,
+            };
             self.tell_unknown_roles();
             let refused = match found {
                 // A reverse proxy on this machine makes everybody's requests its own; they are not this person's.
-                Ok(caller) if values.is_empty() && (!loopback || forwarded(headers)) => {
+                Ok(caller)
+                    if caller.kind() == Kind::Local
+                        && values.is_empty()
+                        && (!peer.is_loopback() || forwarded(headers)) =>
+                {
                     drop(caller);
                     self.tell("it came without a credential through a proxy");
                     return Err(Unauthenticated { challenge: "Bearer realm=\"refmon\"".to_owned() });

@@ -95,6 +95,9 @@ impl Home {
     pub(crate) fn guarded(&self) -> Vec<PathBuf> {
         let mut guarded = vec![self.file.clone(), self.path(&self.config.data)];
         guarded.extend(self.config.policy.dir.iter().map(|dir| self.path(dir)));
+        if let Some(tls) = &self.config.listen.tls {
+            guarded.extend([&tls.certificate, &tls.key].into_iter().chain(&tls.client_ca).map(|file| self.path(file)));
+        }
         for server in &self.config.servers {
             let contract = self.path(&server.contract);
             guarded.push(refmon_policy::source::definitions_path(&contract));

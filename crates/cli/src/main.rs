@@ -4,6 +4,7 @@
 
 mod args;
 mod authority;
+mod beside;
 mod client;
 mod commands;
 mod config;

@@ -18,7 +18,11 @@ mod callers;
 mod eras;
 #[path = "serve/grants.rs"]
 mod grants;
+#[path = "serve/halts.rs"]
+mod halts;
 #[path = "serve/hostile.rs"]
 mod hostile;
 #[path = "serve/issuers.rs"]
 mod issuers;
+#[path = "serve/tls.rs"]
+mod tls;

@@ -10,7 +10,7 @@ use refmon_core::contract::{Effect, HoldMode};
 use refmon_core::ids::Scope;
 use refmon_core::ports::{Clock, Entropy};
 use refmon_core::record::Event;
-use refmon_gateway::http::{Doors, Known, Listener};
+use refmon_gateway::http::{Beside, Doors, Known, Listener, Tls, TlsFiles};
 use refmon_gateway::hub::{Hub, Parts};
 use refmon_gateway::link::Spec;
 use refmon_gateway::session::Observer;
@@ -22,6 +22,7 @@ use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
 use crate::args::Arguments;
+use crate::beside::Apis;
 use crate::config::ConfigError;
 use crate::entrance::Entrance;
 use crate::home::{Assembled, Home};
@@ -70,8 +71,9 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
         .build()
         .context("the runtime does not start")?;
     let served = runtime.block_on(serve(&home, &parts, specs, entrance, observer, |bound| {
-        output.event(&json!({ "listening": format!("http://{bound}/mcp") }), || {
-            format!("refmon serves MCP at http://{bound}/mcp\n{told}")
+        let scheme = if home.config.listen.tls.is_some() { "https" } else { "http" };
+        output.event(&json!({ "listening": format!("{scheme}://{bound}/mcp") }), || {
+            format!("refmon serves MCP at {scheme}://{bound}/mcp\n{told}")
         });
     }));
     runtime.shutdown_timeout(std::time::Duration::from_secs(3));
@@ -94,6 +96,11 @@ async fn serve(
         .await
         .with_context(|| format!("cannot listen at {address}; choose another `[listen] http` or end who has it"))?;
     let bound = listener.address()?;
+    let listener = match tls(home, &observer)? {
+        Some(tls) => listener.with_tls(tls),
+        None => listener,
+    };
+    let apis = Apis::new(home, parts, Arc::clone(&observer))?;
     let entropy: Arc<dyn Entropy> = Arc::new(System::new());
     let hub = Hub::new(
         Parts {
@@ -121,9 +128,27 @@ async fn serve(
     ready(bound);
     let journal = Arc::clone(&parts.journal);
     let ready = Arc::new(move || journal.is_healthy());
-    let doors = Doors { hub: Arc::new(hub), known, authenticate: Arc::new(entrance), ready };
+    let beside: Option<Arc<dyn Beside>> = Some(Arc::new(apis));
+    let doors = Doors { hub: Arc::new(hub), known, authenticate: Arc::new(entrance), ready, beside };
     listener.serve(doors, stop).await;
     Ok(())
+}
+
+/// TLS with the files of the configuration, if it names some.
+fn tls(home: &Home, observer: &Arc<dyn Observer>) -> Result<Option<Tls>> {
+    let Some(tls) = &home.config.listen.tls else { return Ok(None) };
+    let files = TlsFiles {
+        certificate: home.path(&tls.certificate),
+        key: home.path(&tls.key),
+        client_ca: tls.client_ca.as_deref().map(|file| home.path(file)),
+    };
+    let observer = Arc::clone(observer);
+    let opened = Tls::open(files, move |text| observer.notice(text));
+    let wrong = |error| {
+        let text = format!("{}: [listen] tls: {error}", home.file.display());
+        anyhow::Error::new(error).context(ConfigError::new(text))
+    };
+    Ok(Some(opened.map_err(wrong)?))
 }
 
 /// Asks for as many open files as this process may have: each client, server and journal segment is some.

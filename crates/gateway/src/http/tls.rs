@@ -125,7 +125,9 @@ impl Tls {
         if current.stamps != stamps {
             match read(&self.files) {
                 Ok((acceptor, clients)) => (current.acceptor, current.clients) = (acceptor, clients),
-                Err(error) => (self.tell)(&format!("the files for TLS have changed and cannot be used: {error}; the last ones that could stay in use")),
+                Err(error) => (self.tell)(&format!(
+                    "the files for TLS have changed and cannot be used: {error}; the last ones that could stay in use"
+                )),
             }
             current.stamps = stamps;
         }
