@@ -19,7 +19,7 @@ use refmon_core::contract::{ArgumentPath, ArgumentRule, Contract, Effect, HoldMo
 use refmon_core::decision::{Decision, Grants, Obligation};
 use refmon_core::ids::{AgentId, HoldId, TenantId, UserId};
 use refmon_core::monitor::{Ask, Judgement, Monitor, Ports, Situation, Verdict, judge};
-use refmon_core::ports::{Clock as _, Inspector};
+use refmon_core::ports::{Clock as _, Inspector, NoGrants};
 use refmon_core::record::{Cause, Record};
 use refmon_store::authority::{Allowance, Budget, Budgets, Halt, Per, ReadOnly, Switch, Unit, Whom};
 use support::{SAYS, Says, World};
@@ -201,8 +201,14 @@ fn an_empty_budget_does_not_cost_an_approval() {
 fn judged(world: &World, inspector: &Arc<dyn Inspector>, caller: &Caller, tool: &str) -> Judgement {
     let (bundle, granted) = (bundle(), Grants::none());
     let inspectors = [Arc::clone(inspector)];
-    let situation =
-        Situation { bundle: &bundle, files: world, inspectors: &inspectors, granted: &granted, now: world.now() };
+    let situation = Situation {
+        bundle: &bundle,
+        grants: &NoGrants,
+        files: world,
+        inspectors: &inspectors,
+        granted: &granted,
+        now: world.now(),
+    };
     let ask = Ask::Tool(tool.to_owned());
     judge(&situation, caller, &support::server(), &ask, &listing(), b"{}", &Obligation::ALL)
 }

@@ -18,7 +18,7 @@ use refmon_core::bundle::{Bundle, Listing};
 use refmon_core::decision::{Grants, Obligation};
 use refmon_core::ids::{ApprovalKind, Operation};
 use refmon_core::monitor::{Ask, Situation, judge};
-use refmon_core::ports::Moment;
+use refmon_core::ports::{Moment, NoGrants};
 use refmon_policy::{Sources, load};
 use support::World;
 
@@ -56,7 +56,14 @@ fn decided(bundle: &Bundle, tool: &str, scopes: &[&str], approvals: &[&str]) -> 
     });
     let granted = Grants::supposed(approvals.iter().map(|kind| ApprovalKind::parse(kind).unwrap()).collect());
     let world = World::default();
-    let situation = Situation { bundle, files: &world, inspectors: &[], granted: &granted, now: Moment::default() };
+    let situation = Situation {
+        bundle,
+        grants: &NoGrants,
+        files: &world,
+        inspectors: &[],
+        granted: &granted,
+        now: Moment::default(),
+    };
     let (caller, ask) = (support::caller("t", scopes), Ask::Tool(tool.to_owned()));
     let judgement =
         judge(&situation, &caller, &support::server(), &ask, &Listing::new(listed), b"{}", &Obligation::ALL);

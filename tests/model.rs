@@ -163,6 +163,7 @@ fn line(record: &Record) -> String {
             _ => "other".to_owned(),
         },
         Record::Resolution(_) => "resolution".to_owned(),
+        Record::Act(_) => "act".to_owned(),
     }
 }
 

@@ -27,7 +27,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("refmon-store", &["refmon-core"]),
     ("refmon-gateway", &["refmon-core"]),
     ("refmon-identity", &["refmon-core"]),
-    ("refmon", &["refmon-core", "refmon-policy", "refmon-audit", "refmon-store", "refmon-gateway", "refmon-identity"]),
+    ("refmon-server", &["refmon-core"]),
+    (
+        "refmon",
+        &[
+            "refmon-core",
+            "refmon-policy",
+            "refmon-audit",
+            "refmon-store",
+            "refmon-gateway",
+            "refmon-identity",
+            "refmon-server",
+        ],
+    ),
     ("refmon-bench", &["refmon-core", "refmon-policy", "refmon-audit", "refmon-store", "refmon-gateway"]),
     ("refmon-tests", &["refmon-core", "refmon-policy", "refmon-audit", "refmon-store", "refmon-gateway"]),
 ];

@@ -25,7 +25,7 @@ use refmon_core::ids::{
 use refmon_core::monitor::{Ask, Monitor, Ports, Proposal, Route};
 use refmon_core::ports::{
     Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, Policy,
-    Question, Wait,
+    Question, ScopeGrant, ScopeGrants, Wait,
 };
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{Commitment, Door, Record};
@@ -41,6 +41,8 @@ pub struct World {
     pub journal_down: AtomicBool,
     pub records: Mutex<Vec<(Record, Wait)>>,
     pub holds: Mutex<BTreeMap<[u8; 16], Held>>,
+    /// Grants, each with the tenant that it is of and the second of its end.
+    pub grants: Mutex<Vec<(String, u64, ScopeGrant)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -174,6 +176,17 @@ impl Holds for World {
     }
 }
 
+impl ScopeGrants for World {
+    fn in_force(&self, caller: &Caller, now: Moment) -> Result<Vec<ScopeGrant>, Fault> {
+        self.step()?;
+        let grants = self.grants.lock().unwrap();
+        let in_force = grants
+            .iter()
+            .filter(|(tenant, until, _)| tenant == caller.tenant().as_str() && *until > now.unix_us / 1_000_000);
+        Ok(in_force.map(|(_, _, grant)| grant.clone()).collect())
+    }
+}
+
 /// What a tool's policy says, as data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says {
@@ -271,6 +284,7 @@ pub fn ports(world: &Arc<World>) -> Ports {
         journal: Arc::<World>::clone(world),
         commitments: Arc::<World>::clone(world),
         holds: Arc::<World>::clone(world),
+        grants: Arc::<World>::clone(world),
         files: Arc::<World>::clone(world),
         inspectors: vec![],
     }

@@ -136,7 +136,7 @@ impl Journal {
         let step = match record {
             Record::Attempt(attempt) if attempt.decision == Decision::Permit => 1,
             Record::Completion(_) | Record::Indeterminate(_) => -1,
-            Record::Attempt(_) | Record::Resolution(_) | Record::Notice(_) => 0,
+            Record::Attempt(_) | Record::Resolution(_) | Record::Notice(_) | Record::Act(_) => 0,
         };
         self.open.fetch_add(step, Ordering::Relaxed);
         Ok(())

@@ -196,6 +196,7 @@ fn unix_us(record: &Record) -> u64 {
         Record::Indeterminate(end) => end.at.unix_us,
         Record::Resolution(resolution) => resolution.at.unix_us,
         Record::Notice(notice) => notice.at.unix_us,
+        Record::Act(act) => act.at.unix_us,
     }
 }
 

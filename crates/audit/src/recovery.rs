@@ -172,7 +172,7 @@ impl OpenCalls {
             Record::Indeterminate(end) => {
                 self.0.remove(&end.call);
             }
-            Record::Attempt(_) | Record::Resolution(_) | Record::Notice(_) => {}
+            Record::Attempt(_) | Record::Resolution(_) | Record::Notice(_) | Record::Act(_) => {}
         }
     }
 

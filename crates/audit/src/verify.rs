@@ -262,7 +262,7 @@ impl Calls {
                 self.counts.indeterminate += 1;
                 self.end(place, end.call);
             }
-            Record::Resolution(_) | Record::Notice(_) => {}
+            Record::Resolution(_) | Record::Notice(_) | Record::Act(_) => {}
         }
         None
     }

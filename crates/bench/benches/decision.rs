@@ -30,7 +30,7 @@ use refmon_core::ids::{AgentId, Scope, ServerName, TenantId, ToolName, UserId};
 use refmon_core::json::Json;
 use refmon_core::kinds;
 use refmon_core::monitor::{Ask, Situation, judge};
-use refmon_core::ports::{ArgumentSchema, Fault, Files, Location, Moment, Policy as _, Question};
+use refmon_core::ports::{ArgumentSchema, Fault, Files, Location, Moment, NoGrants, Policy as _, Question};
 use refmon_policy::compile::compile;
 use refmon_policy::rule::parse_policies;
 use refmon_policy::schema::Schema;
@@ -159,7 +159,14 @@ impl World {
             let caller = &self.callers[mix(round, 5) % self.callers.len().min(20)];
             let ask = Ask::Tool(names[mix(round, 6) % names.len().min(50)].clone());
             let now = Moment { unix_us: 1_795_000_000_000_000 + round as u64 * 100, monotonic_ns: 0 };
-            let situation = Situation { bundle: &bundle, files: &NoFiles, inspectors: &[], granted: &granted, now };
+            let situation = Situation {
+                bundle: &bundle,
+                grants: &NoGrants,
+                files: &NoFiles,
+                inspectors: &[],
+                granted: &granted,
+                now,
+            };
             let start = Instant::now();
             let judgement = judge(&situation, caller, &server, &ask, &listing, black_box(ARGUMENTS.as_bytes()), &[]);
             let time = start.elapsed();

@@ -152,7 +152,7 @@ fn distinct_calls(journal: &Journal, records: &[Record]) -> std::result::Result<
         let record = match record {
             Record::Attempt(attempt) => Record::Attempt(Box::new(Attempt { call, ..(**attempt).clone() })),
             Record::Completion(completion) => Record::Completion(Completion { call, ..completion.clone() }),
-            Record::Indeterminate(_) | Record::Resolution(_) | Record::Notice(_) => continue,
+            Record::Indeterminate(_) | Record::Resolution(_) | Record::Notice(_) | Record::Act(_) => continue,
         };
         journal.append(&record, Wait::Queued)?;
     }
@@ -191,6 +191,7 @@ fn samples() -> std::result::Result<Vec<Record>, IdError> {
             argument_bytes: 1_000,
             argument_names: vec!["path".to_owned(), "head".to_owned(), "tail".to_owned()],
             decide_us: 12,
+            grants: Vec::new(),
         }));
         let completion = Record::Completion(Completion {
             call,

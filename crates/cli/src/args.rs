@@ -65,14 +65,29 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: HoldsCommand,
     },
+    /// Give a caller scopes for a time
+    Grant {
+        /// The tenant [default: that of the configuration]
+        #[arg(long, global = true)]
+        tenant: Option<String>,
+        #[command(subcommand)]
+        command: GrantCommand,
+    },
     /// Deny every call from now on, in every process
     Halt {
+        /// This tenant's calls only
+        #[arg(long)]
+        tenant: Option<String>,
         /// Why, for people; it is kept until the halt ends, and not in the evidence
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
     /// End what `refmon halt` began
-    Resume,
+    Resume {
+        /// The halt of this tenant only
+        #[arg(long)]
+        tenant: Option<String>,
+    },
     /// Read and verify the evidence
     Audit {
         #[command(subcommand)]
@@ -182,9 +197,48 @@ pub(crate) struct KeyOptions {
     /// A scope that the key grants; repeat it for more
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
+    /// A role of [roles] that the key has; repeat it for more
+    #[arg(long = "role", value_name = "ROLE")]
+    pub(crate) roles: Vec<String>,
     /// Days until the key expires, at most 365
     #[arg(long, default_value_t = 90)]
     pub(crate) days: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GrantCommand {
+    /// Give scopes; they end by themselves
+    Add(GrantOptions),
+    /// List the grants in force
+    List {
+        /// Those that have ended or were revoked, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Take a grant back, at once and for good
+    Revoke {
+        /// The grant's identifier, as `refmon grant list` prints it
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantOptions {
+    /// The person for whom agents act
+    #[arg(long)]
+    pub(crate) user: String,
+    /// Through this agent only [default: any agent of the person]
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// A scope to give; repeat it for more
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    pub(crate) scopes: Vec<String>,
+    /// For how long: 90s, 30m, 2h, 3d; at most 30 days
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) time: String,
+    /// Why, for people; the evidence has a commitment to it, not the text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -253,7 +307,7 @@ pub(crate) struct SearchOptions {
     /// An agent
     #[arg(long)]
     pub(crate) agent: Option<String>,
-    /// attempt, completion, indeterminate, resolution or notice
+    /// attempt, completion, indeterminate, resolution, notice or act
     #[arg(long)]
     pub(crate) kind: Option<String>,
     /// Not before: a date or an RFC 3339 time

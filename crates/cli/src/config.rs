@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::authority::Authority;
+use crate::identity::{Identity, RoleTable};
 use crate::{log, secrets, telemetry};
 
 /// A configuration that cannot be used: file, line, what is wrong.
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) log: log::Settings,
     #[serde(default)]
     pub(crate) telemetry: telemetry::Settings,
+    #[serde(default)]
+    pub(crate) roles: RoleTable,
 }
 
 /// Where `refmon serve` listens.
@@ -57,6 +60,8 @@ pub(crate) struct Listen {
     pub(crate) http: SocketAddr,
     /// Names, each `host` or `host:port`, under which clients reach this gateway besides its loopback address.
     pub(crate) hosts: Vec<String>,
+    /// The files for TLS. Without them, HTTP is plain.
+    pub(crate) tls: Option<ListenTls>,
     /// Says that a reverse proxy in front of this gateway speaks TLS, so that it may listen where others reach it.
     pub(crate) behind_tls: bool,
     /// The address of the figures for Prometheus, if there are to be any.
@@ -65,69 +70,21 @@ pub(crate) struct Listen {
     pub(crate) metrics_hosts: Vec<String>,
 }
 
+/// TLS of the listener.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenTls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// The authorities whose certificates clients must have, with `[identity] kind = "certificates"`.
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
 impl Default for Listen {
     fn default() -> Self {
         let http = SocketAddr::from(([127, 0, 0, 1], 8700));
-        Self { http, hosts: Vec::new(), behind_tls: false, metrics: None, metrics_hosts: Vec::new() }
+        Self { http, hosts: Vec::new(), tls: None, behind_tls: false, metrics: None, metrics_hosts: Vec::new() }
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Identity {
-    pub(crate) kind: IdentityKind,
-    pub(crate) tenant: String,
-    pub(crate) user: Option<String>,
-    pub(crate) agent: String,
-    pub(crate) scopes: Vec<String>,
-    /// The OpenID provider or OAuth 2.1 authorization server whose access tokens `refmon serve` accepts.
-    pub(crate) issuer: Option<String>,
-    /// The URL of this gateway's `/mcp` as clients know it: what tokens must be made out to (RFC 8707).
-    pub(crate) audience: Option<String>,
-    /// The claim that names the tenant, one of `tenants`. Without it, every token is of `tenant`.
-    pub(crate) tenant_claim: Option<String>,
-    pub(crate) tenants: Vec<String>,
-    pub(crate) user_claim: Option<String>,
-    pub(crate) agent_claim: Option<String>,
-    pub(crate) scope_claim: Option<String>,
-    pub(crate) algorithms: Vec<String>,
-    pub(crate) required_claims: Vec<String>,
-    pub(crate) leeway_seconds: Option<u64>,
-}
-
-impl Default for Identity {
-    fn default() -> Self {
-        let (tenant, agent) = ("local".to_owned(), "agent".to_owned());
-        Self {
-            kind: IdentityKind::Local,
-            tenant,
-            user: None,
-            agent,
-            scopes: Vec::new(),
-            issuer: None,
-            audience: None,
-            tenant_claim: None,
-            tenants: Vec::new(),
-            user_claim: None,
-            agent_claim: None,
-            scope_claim: None,
-            algorithms: Vec::new(),
-            required_claims: Vec::new(),
-            leeway_seconds: None,
-        }
-    }
-}
-
-/// Whom `refmon serve` lets in. API keys are accepted with each; `wrap` is always the person at this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum IdentityKind {
-    /// The person at this machine, without a credential.
-    Local,
-    /// Nobody without an API key.
-    Keys,
-    /// Access tokens of an issuer.
-    Oidc,
 }
 
 #[derive(Debug, Deserialize)]
@@ -186,6 +143,7 @@ impl Config {
         config.authority.rules(&config.server_names()).map_err(wrong)?;
         config.telemetry.check().map_err(wrong)?;
         config.listen.check_metrics().map_err(wrong)?;
+        config.identity.check(&config.roles).map_err(wrong)?;
         Ok(config)
     }
 

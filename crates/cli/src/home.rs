@@ -25,7 +25,7 @@ use crate::args::Arguments;
 use crate::authority::all_known;
 use crate::config::{Config, ConfigError, Server};
 use crate::secrets;
-use crate::waiting::{Evidence, Held};
+use crate::waiting::{Evidence, Waiting};
 
 /// The configuration, and the folder that its paths start from.
 #[derive(Debug)]
@@ -95,6 +95,9 @@ impl Home {
     pub(crate) fn guarded(&self) -> Vec<PathBuf> {
         let mut guarded = vec![self.file.clone(), self.path(&self.config.data)];
         guarded.extend(self.config.policy.dir.iter().map(|dir| self.path(dir)));
+        if let Some(tls) = &self.config.listen.tls {
+            guarded.extend([&tls.certificate, &tls.key].into_iter().chain(&tls.client_ca).map(|file| self.path(file)));
+        }
         for server in &self.config.servers {
             let contract = self.path(&server.contract);
             guarded.push(refmon_policy::source::definitions_path(&contract));
@@ -149,11 +152,15 @@ impl Home {
         let login = || format!("uid-{}", rustix::process::getuid().as_raw());
         let user = identity.user.clone().unwrap_or_else(login);
         let scopes = identity.scopes.iter().map(|scope| Scope::parse(scope).map_err(|error| wrong("scopes", error)));
+        let mut scopes = scopes.collect::<Result<Vec<_>, _>>()?;
+        let roles = self.config.roles.parse();
+        let roles = roles.map_err(|what| ConfigError::new(format!("{}: {what}", self.file.display())))?;
+        scopes.extend(roles.expand(identity.roles.iter().map(String::as_str)));
         Ok(Caller::local(
             TenantId::parse(&identity.tenant).map_err(|error| wrong("tenant", error))?,
             UserId::parse(&user).map_err(|error| wrong("user", error))?,
             AgentId::parse(&identity.agent).map_err(|error| wrong("agent", error))?,
-            scopes.collect::<Result<Vec<_>, _>>()?,
+            scopes,
         ))
     }
 
@@ -194,12 +201,14 @@ impl Home {
         let clock: Arc<dyn Clock> = Arc::<System>::clone(&system);
         let (journal, opened) = self.open_journal(Arc::clone(&clock))?;
         let journal = Arc::new(Evidence::new(journal));
+        let stores = Arc::new(Waiting(self.stores()?));
         let ports = Ports {
             clock: Arc::clone(&clock),
             entropy: Arc::<System>::clone(&system),
             journal: watched(Arc::<Evidence>::clone(&journal)),
             commitments: Arc::new(self.keys()?),
-            holds: Arc::new(Held(self.stores()?)),
+            holds: Arc::<Waiting<Stores>>::clone(&stores),
+            grants: stores,
             files: system,
             inspectors,
         };

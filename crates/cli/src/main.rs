@@ -4,11 +4,14 @@
 
 mod args;
 mod authority;
+mod beside;
 mod client;
 mod commands;
 mod config;
 mod entrance;
+mod halts;
 mod home;
+mod identity;
 mod log;
 mod notify;
 mod output;
@@ -43,8 +46,13 @@ fn main() -> ExitCode {
         Command::Contract { command } => commands::contract::run(&arguments, command, output),
         Command::Key { command } => commands::key::run(&arguments, command, output),
         Command::Holds { tenant, command } => commands::holds::run(&arguments, tenant.as_deref(), command, output),
-        Command::Halt { reason } => commands::halt::halt(&arguments, reason.as_deref(), output),
-        Command::Resume => commands::halt::resume(&arguments, output),
+        Command::Grant { tenant, command } => commands::grant::run(&arguments, tenant.as_deref(), command, output),
+        Command::Halt { tenant: None, reason } => commands::halt::halt(&arguments, reason.as_deref(), output),
+        Command::Halt { tenant: Some(tenant), reason } => {
+            commands::halt::halt_tenant(&arguments, tenant, reason.as_deref(), output)
+        }
+        Command::Resume { tenant: None } => commands::halt::resume(&arguments, output),
+        Command::Resume { tenant: Some(tenant) } => commands::halt::resume_tenant(&arguments, tenant, output),
         Command::Audit { command } => commands::audit::run(&arguments, command, output),
         Command::Doctor => commands::doctor::run(&arguments, output),
     };

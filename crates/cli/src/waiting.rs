@@ -12,7 +12,7 @@ use refmon_audit::journal::Journal;
 use refmon_core::caller::Caller;
 use refmon_core::digest::Binding;
 use refmon_core::ids::HoldId;
-use refmon_core::ports::{self, Approval, Fault, HoldRequest, Holds, Moment, Wait};
+use refmon_core::ports::{self, Approval, Fault, HoldRequest, Holds, Moment, ScopeGrant, ScopeGrants, Wait};
 use refmon_core::record::Record;
 use tokio::task::block_in_place;
 
@@ -66,10 +66,10 @@ impl ports::Journal for Evidence {
     }
 }
 
-/// Holds in a database.
-pub(crate) struct Held<H>(pub(crate) H);
+/// Stores in a database. A judgement that only reads does not wait.
+pub(crate) struct Waiting<S>(pub(crate) S);
 
-impl<H: Holds> Holds for Held<H> {
+impl<S: Holds> Holds for Waiting<S> {
     fn approved(&self, caller: &Caller, binding: &Binding, now: Moment) -> Result<Option<Approval>, Fault> {
         block_in_place(|| self.0.approved(caller, binding, now))
     }
@@ -80,5 +80,11 @@ impl<H: Holds> Holds for Held<H> {
 
     fn spend(&self, caller: &Caller, approval: &Approval, now: Moment) -> Result<bool, Fault> {
         block_in_place(|| self.0.spend(caller, approval, now))
+    }
+}
+
+impl<S: ScopeGrants> ScopeGrants for Waiting<S> {
+    fn in_force(&self, caller: &Caller, now: Moment) -> Result<Vec<ScopeGrant>, Fault> {
+        self.0.in_force(caller, now)
     }
 }

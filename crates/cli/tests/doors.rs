@@ -64,7 +64,7 @@ fn attempts(house: &House, data: &str) -> Vec<(Attempt, Option<(String, bool)>)>
                 assert!(twice.is_none(), "a call ended twice");
             }
             Record::Indeterminate(open) => panic!("{open:?}"),
-            Record::Resolution(_) | Record::Notice(_) => {}
+            Record::Resolution(_) | Record::Notice(_) | Record::Act(_) => {}
         }
     }
     let end = |attempt: Attempt| {

@@ -16,11 +16,19 @@ mod bridges;
 mod callers;
 #[path = "serve/eras.rs"]
 mod eras;
+#[path = "serve/grants.rs"]
+mod grants;
+#[path = "serve/halts.rs"]
+mod halts;
 #[path = "serve/hostile.rs"]
 mod hostile;
+#[path = "serve/issuers.rs"]
+mod issuers;
 #[path = "serve/metrics.rs"]
 mod metrics;
 #[path = "serve/operations.rs"]
 mod operations;
+#[path = "serve/tls.rs"]
+mod tls;
 #[path = "serve/traces.rs"]
 mod traces;

@@ -1,6 +1,7 @@
 //! Who asks.
 
 use crate::ids::{AgentId, Scope, TenantId, UserId};
+use crate::ports::ScopeGrant;
 
 /// How a caller was authenticated. Every record says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,6 +12,8 @@ pub enum IdentityKind {
     ApiKey,
     /// An access token of an OpenID provider (RFC 9068).
     Token,
+    /// A client certificate (mutual TLS, RFC 8446).
+    Certificate,
 }
 
 impl IdentityKind {
@@ -21,6 +24,7 @@ impl IdentityKind {
             Self::Local => "local",
             Self::ApiKey => "api-key",
             Self::Token => "token",
+            Self::Certificate => "certificate",
         }
     }
 }
@@ -60,6 +64,14 @@ impl Caller {
         scopes.sort();
         scopes.dedup();
         Self { kind, tenant, user, agent, scopes: scopes.into() }
+    }
+
+    /// The same caller with what a person has given beside it for a time.
+    #[must_use]
+    pub fn with_grants(&self, grants: &[ScopeGrant]) -> Self {
+        let own = self.clone();
+        let scopes = own.scopes.into_iter().chain(grants.iter().flat_map(|grant| grant.scopes.iter().cloned()));
+        Self::authenticated(own.kind, own.tenant, own.user, own.agent, scopes)
     }
 
     /// How the caller was authenticated.

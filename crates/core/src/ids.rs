@@ -174,6 +174,8 @@ random_id! {
     CallId;
     /// A call that waits for a person, and the approval that may come of it.
     HoldId;
+    /// Scopes that a person gave for a time.
+    GrantId;
     /// One run of an agent, whose reads accumulate.
     TrajectoryId;
     /// A random name for a person in the evidence. Who it stands for is kept elsewhere and can be erased.

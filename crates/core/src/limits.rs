@@ -30,6 +30,12 @@ pub const CALLS_CANCELLED_MAX: usize = 16_384;
 pub const HOLDS_PENDING_MAX: usize = 1_024;
 /// Seconds a hold waits for a decision, and an approval for its use.
 pub const HOLD_SECONDS: u64 = 600;
+/// Grants of scopes in force, per tenant.
+pub const GRANTS_MAX: usize = 1_024;
+/// Scopes of one grant.
+pub const GRANT_SCOPES_MAX: usize = 64;
+/// Seconds that a grant lasts at most: 30 days. What is needed for longer is no grant.
+pub const GRANT_SECONDS_MAX: u64 = 30 * 86_400;
 /// Buckets of budgets that are not full, in one process.
 pub const BUDGET_BUCKETS_MAX: usize = 65_536;
 /// Budgets, and rules of read-only mode, in one configuration.

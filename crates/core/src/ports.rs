@@ -12,7 +12,7 @@ use crate::contract::Kind;
 use crate::decision::{Grants, Objection, Ruling, Veto};
 use crate::digest::Binding;
 use crate::facts::Facts;
-use crate::ids::{ApprovalKind, HoldId, SubjectHandle};
+use crate::ids::{ApprovalKind, GrantId, HoldId, Scope, SubjectHandle};
 use crate::json::Json;
 use crate::record::{Commitment, Record};
 
@@ -174,6 +174,35 @@ pub trait Holds: Send + Sync {
     /// # Errors
     /// A fault if the store does not answer; the approval may be spent then.
     fn spend(&self, caller: &Caller, approval: &Approval, now: Moment) -> Result<bool, Fault>;
+}
+
+/// Scopes that a person gave a caller for a time, which has begun and is not over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeGrant {
+    /// The grant.
+    pub id: GrantId,
+    /// What it adds to the scopes of the credential.
+    pub scopes: Vec<Scope>,
+}
+
+/// Grants of scopes, per tenant. They can add scopes and nothing else: who the caller is, and what policy forbids,
+/// stays.
+pub trait ScopeGrants: Send + Sync {
+    /// The grants of this caller that are in force at this moment.
+    ///
+    /// # Errors
+    /// A fault if the store does not answer. The call is denied, even if it would need no grant.
+    fn in_force(&self, caller: &Caller, now: Moment) -> Result<Vec<ScopeGrant>, Fault>;
+}
+
+/// No grants, for judgements of what a credential alone may do.
+#[derive(Debug, Clone, Copy)]
+pub struct NoGrants;
+
+impl ScopeGrants for NoGrants {
+    fn in_force(&self, _: &Caller, _: Moment) -> Result<Vec<ScopeGrant>, Fault> {
+        Ok(Vec::new())
+    }
 }
 
 /// A path as the file system sees it.

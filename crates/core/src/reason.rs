@@ -15,6 +15,8 @@ pub enum Remedy {
     CorrectArguments,
     /// Ask the operator for the missing scope.
     RequestScope,
+    /// Ask the operator to give the missing scope for a time.
+    RequestGrant,
     /// Ask the operator to allow this in a policy or a contract.
     AskOperator,
     /// Try again later.
@@ -29,6 +31,7 @@ impl Remedy {
             Self::AwaitApproval => "await_approval",
             Self::CorrectArguments => "correct_arguments",
             Self::RequestScope => "request_scope",
+            Self::RequestGrant => "request_grant",
             Self::AskOperator => "ask_operator",
             Self::RetryLater => "retry_later",
         }
@@ -41,6 +44,9 @@ impl Remedy {
             Self::AwaitApproval => "have a person approve the hold, then send the identical call again",
             Self::CorrectArguments => "correct the arguments and call again",
             Self::RequestScope => "ask the operator for the missing scope",
+            Self::RequestGrant => {
+                "ask the operator for a grant of the scope for a time: `refmon grant add --user … --scope … --for 2h`"
+            }
             Self::AskOperator => "ask the operator whether a contract or a policy should allow this",
             Self::RetryLater => "try again later; the operator has been told",
         }
@@ -108,7 +114,7 @@ reasons! {
     UnknownTool = 40 "tool.unknown" "no contract allows this tool to be called" [AskOperator];
     UnknownMethod = 41 "method.unknown" "the protocol method is not one that refmon mediates or the contract allows" [AskOperator];
     Quarantined = 42 "tool.quarantined" "the tool's definition is not the one that its contract was made for" [AskOperator];
-    MissingScope = 50 "scope.missing" "the caller lacks a scope that the tool requires" [RequestScope];
+    MissingScope = 50 "scope.missing" "the caller lacks a scope that the tool requires" [RequestScope, RequestGrant];
     PolicyNoPermit = 60 "policy.no-permit" "no policy permits the call" [AskOperator];
     PolicyForbidden = 61 "policy.forbidden" "a policy forbids the call" [AskOperator];
     PolicyError = 62 "policy.error" "a policy could not be evaluated" [AskOperator];

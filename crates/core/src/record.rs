@@ -9,8 +9,8 @@ use crate::caller::IdentityKind;
 use crate::decision::{Decision, Obligation};
 use crate::digest::{BundleDigest, Pin};
 use crate::ids::{
-    AgentId, ApprovalKind, CallId, HoldId, Operation, PolicyId, ServerName, SubjectHandle, TenantId, ToolName,
-    TrajectoryId,
+    AgentId, ApprovalKind, CallId, GrantId, HoldId, Operation, PolicyId, Scope, ServerName, SubjectHandle, TenantId,
+    ToolName, TrajectoryId,
 };
 use crate::ports::Moment;
 use crate::reason::ReasonCode;
@@ -37,6 +37,8 @@ pub enum Record {
     Resolution(Resolution),
     /// Something happened to the monitor itself.
     Notice(Notice),
+    /// A person changed what callers of a tenant may do.
+    Act(Box<Act>),
 }
 
 /// Through which door a call came.
@@ -125,6 +127,8 @@ pub struct Attempt {
     pub argument_names: Vec<String>,
     /// Microseconds from arrival to the decision.
     pub decide_us: u64,
+    /// The grants whose scopes the caller had beside those of the credential.
+    pub grants: Vec<GrantId>,
 }
 
 /// How a call ended.
@@ -254,6 +258,50 @@ pub struct Resolution {
     pub by: SubjectHandle,
     /// Whether the one who decided is the one who asked (allowed for the local identity only).
     pub self_approved: bool,
+}
+
+/// A person changed what callers of a tenant may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// When.
+    pub at: Moment,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Who, by handle.
+    pub by: SubjectHandle,
+    /// How that person was authenticated.
+    pub identity: IdentityKind,
+    /// What was done.
+    pub deed: Deed,
+}
+
+/// What a person did for a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// Gave scopes for a time.
+    Granted {
+        /// The grant.
+        grant: GrantId,
+        /// To whom, by handle.
+        to: SubjectHandle,
+        /// Through which agent only; any if there is none.
+        agent: Option<AgentId>,
+        /// The scopes.
+        scopes: Vec<Scope>,
+        /// The end, in microseconds since the Unix epoch.
+        until_us: u64,
+        /// The commitment to the reason, whose text is kept with the grant.
+        reason: Commitment,
+    },
+    /// Took a grant back before its end.
+    Revoked {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// Halted the tenant's calls.
+    Halted,
+    /// Ended the tenant's halt.
+    Resumed,
 }
 
 /// Something happened to the monitor itself.

@@ -8,6 +8,7 @@ use refmon_core::ports::Moment;
 
 use crate::api_key::{ApiKeys, PREFIX};
 use crate::cache::{Remembered, TokenDigest};
+use crate::certificate::Certificates;
 use crate::fetch::Fetch;
 use crate::limits;
 use crate::refused::{Refused, Why};
@@ -19,6 +20,7 @@ pub struct Authenticator {
     local: Option<Arc<Caller>>,
     keys: Option<ApiKeys>,
     verifiers: Vec<Verifier>,
+    certificates: Option<Certificates>,
     remembered: Remembered,
 }
 
@@ -38,6 +40,12 @@ pub enum SetupError {
     /// One of several issuers may speak for any tenant.
     #[error("the issuer `{0}` may speak for any tenant, beside other issuers; list its tenants")]
     AnyTenant(String),
+    /// A certificate's name is not a URI.
+    #[error("`{0}` is not a URI as certificates have them among their names, such as `spiffe://example.org/agent`")]
+    NotAUri(String),
+    /// A certificate is there twice.
+    #[error("the certificate name `{0}` is mapped twice; keep one of them")]
+    SameCertificate(String),
     /// Two issuers may speak for the same tenant, and so for each other's users.
     #[error("the issuer `{issuer}` may speak for the tenant `{tenant}` of another issuer; let one of them have it")]
     SameTenant {
@@ -69,7 +77,24 @@ impl Authenticator {
         }
         apart(&issuers)?;
         let verifiers = issuers.into_iter().map(|issuer| Verifier::new(issuer, Arc::clone(fetch))).collect();
-        Ok(Self { local: local.map(Arc::new), keys, verifiers, remembered: Remembered::default() })
+        Ok(Self { local: local.map(Arc::new), keys, verifiers, certificates: None, remembered: Remembered::default() })
+    }
+
+    /// A door at which a client certificate is the one credential.
+    #[must_use]
+    pub fn of_certificates(certificates: Certificates) -> Self {
+        let (certificates, remembered) = (Some(certificates), Remembered::default());
+        Self { local: None, keys: None, verifiers: Vec::new(), certificates, remembered }
+    }
+
+    /// Authenticates a request that came over a connection with a verified client certificate, by the URIs among its
+    /// names. A second credential in the request is one too many: nobody could say which of them counts.
+    ///
+    /// # Errors
+    /// [`Refused`] unless certificates are configured and exactly this one is mapped.
+    pub fn by_certificate(&self, uris: &[String], authorization: &[&[u8]]) -> Result<Arc<Caller>, Refused> {
+        let certificates = self.certificates.as_ref().ok_or(Why::NotConfigured)?;
+        if authorization.is_empty() { certificates.caller(uris) } else { Err(Why::SeveralCredentials.into()) }
     }
 
     /// Authenticates a request by all values of its `Authorization` headers.

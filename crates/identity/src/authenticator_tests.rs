@@ -1,15 +1,17 @@
 use std::sync::Arc;
 
 use refmon_core::caller::{Caller, IdentityKind};
-use refmon_core::ids::{AgentId, TenantId, UserId};
+use refmon_core::ids::{AgentId, Scope, TenantId, UserId};
 use serde_json::{Value, json};
 
 use crate::api_key::{ApiKeys, NewKey};
 use crate::authenticator::{Authenticator, SetupError};
+use crate::certificate::{Certificates, Mapped};
 use crate::fetch::Fetch;
 use crate::limits::{TOKEN_REMEMBERED_SECONDS, TOKENS_REMEMBERED_MAX};
 use crate::refused::{Outward, Why};
 use crate::resource::Resource;
+use crate::roles::Roles;
 use crate::testing_tests::{A, B, NOW, RESOURCE, Signer, Web, at, claims, configured, door, present, run, with};
 use crate::token::TenantFrom;
 
@@ -102,7 +104,8 @@ fn a_revoked_key_stops_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let keys = ApiKeys::open(folder.path()).unwrap();
     let (tenant, user) = (TenantId::parse("acme").unwrap(), UserId::parse("ada").unwrap());
-    let new = NewKey { tenant, user, agent: AgentId::parse("ci").unwrap(), scopes: vec![], expires: NOW + 60 };
+    let new =
+        NewKey { tenant, user, agent: AgentId::parse("ci").unwrap(), scopes: vec![], roles: vec![], expires: NOW + 60 };
     let (id, key) = keys.issue(new, at(NOW)).unwrap();
     let door = Authenticator::new(None, Some(keys), vec![], &nothing()).unwrap();
     assert_eq!(present(&door, key.expose(), NOW).unwrap().kind(), IdentityKind::ApiKey);
@@ -175,4 +178,82 @@ fn the_metadata_name_the_issuers_and_no_more_than_is_configured() {
     let other = Resource::parse("https://other.example").unwrap();
     let document: Value = serde_json::from_str(&other.metadata(door.issuers(), &[])).unwrap();
     assert_eq!(document["authorization_servers"], json!([]));
+}
+
+fn roles() -> Arc<Roles> {
+    Arc::new(Roles::new([("reader".to_owned(), vec![Scope::parse("files:read").unwrap()])]))
+}
+
+fn texts(caller: &Caller) -> Vec<&str> {
+    caller.scopes().iter().map(Scope::as_str).collect()
+}
+
+#[test]
+fn a_tokens_roles_become_the_scopes_that_the_operator_gave_them() {
+    let (web, signer, roles) = (Arc::new(Web::default()), Signer::p256(), roles());
+    web.issuer(A, &[signer.jwk("k1")]);
+    let fetch: Arc<dyn Fetch> = Arc::clone(&web) as _;
+    let issuer = configured(A, TenantFrom::AnyIn("tenant".to_owned()));
+    let issuer = issuer.with_roles("roles", Arc::clone(&roles)).unwrap();
+    let door = Authenticator::new(None, None, vec![issuer], &fetch).unwrap();
+    let scopes = |value: Value| {
+        let token = signer.token("k1", &with(with(claims(A), "scope", Value::Null), "roles", value));
+        present(&door, &token, NOW).map(|caller| texts(&caller).join(" "))
+    };
+    assert_eq!(scopes(json!(["reader"])).unwrap(), "files:read");
+    assert_eq!(scopes(json!("ghost reader")).unwrap(), "files:read");
+    assert_eq!(scopes(Value::Null).unwrap(), "", "no claim is no role");
+    assert_eq!(scopes(json!(["files:read", "Reader"])).unwrap(), "", "a scope's name is not a role's");
+    assert_eq!(roles.newly_unknown(), ["ghost", "files:read", "Reader"]);
+    for wrong in
+        [json!(1), json!({ "reader": true }), json!(["reader", 1]), json!(["r".repeat(257)]), json!(vec!["r"; 257])]
+    {
+        assert!(matches!(scopes(wrong.clone()), Err(Why::Claim(name)) if &*name == "roles"), "{wrong}");
+    }
+}
+
+#[test]
+fn a_claim_that_no_configuration_names_grants_no_role() {
+    let (web, signer) = (Arc::new(Web::default()), Signer::p256());
+    web.issuer(A, &[signer.jwk("k1")]);
+    let token = signer.token("k1", &with(claims(A), "roles", json!(["reader"])));
+    assert_eq!(texts(&present(&door(&web), &token, NOW).unwrap()), ["mail:read", "mail:send"]);
+}
+
+#[test]
+fn a_keys_roles_are_looked_up_at_each_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tenant, user) = (TenantId::parse("acme").unwrap(), UserId::parse("ada").unwrap());
+    let new = |roles: &[&str]| NewKey {
+        tenant: tenant.clone(),
+        user: user.clone(),
+        agent: AgentId::parse("ci").unwrap(),
+        scopes: vec![Scope::parse("own").unwrap()],
+        roles: roles.iter().map(ToString::to_string).collect(),
+        expires: NOW + 60,
+    };
+    let keys = ApiKeys::open(folder.path()).unwrap();
+    let (_, key) = keys.issue(new(&["reader", "ghost"]), at(NOW)).unwrap();
+    assert!(keys.issue(new(&[""]), at(NOW)).is_err() && keys.list().unwrap().len() == 1);
+    let of = |keys: ApiKeys| Authenticator::new(None, Some(keys), vec![], &nothing()).unwrap();
+    assert_eq!(texts(&present(&of(keys), key.expose(), NOW).unwrap()), ["own"], "no roles are defined");
+    let keys = ApiKeys::open(folder.path()).unwrap().with_roles(roles());
+    assert_eq!(texts(&present(&of(keys), key.expose(), NOW).unwrap()), ["files:read", "own"]);
+}
+
+#[test]
+fn at_a_door_of_certificates_no_other_credential_counts() {
+    let uri = "spiffe://acme.example/ada".to_owned();
+    let (tenant, user) = (TenantId::parse("acme").unwrap(), UserId::parse("ada").unwrap());
+    let (agent, scopes) = (AgentId::parse("ide").unwrap(), vec![]);
+    let mapped = Mapped { san: uri.clone(), tenant, user, agent, scopes };
+    let door = Authenticator::of_certificates(Certificates::new([mapped]).unwrap());
+    let uris = std::slice::from_ref(&uri);
+    assert_eq!(door.by_certificate(uris, &[]).unwrap().kind(), IdentityKind::Certificate);
+    assert!(matches!(door.by_certificate(uris, &[b"Bearer x"]).unwrap_err().why(), Why::SeveralCredentials));
+    assert!(matches!(door.by_certificate(&[], &[]).unwrap_err().why(), Why::CertificateNames));
+    assert!(matches!(run(door.authenticate(&[], at(NOW))).unwrap_err().why(), Why::NoCredential));
+    assert!(matches!(present(&door, "refmon_x", NOW), Err(Why::NotConfigured)));
+    let other = Authenticator::new(Some(caller(IdentityKind::Local)), None, vec![], &nothing()).unwrap();
+    assert!(matches!(other.by_certificate(uris, &[]).unwrap_err().why(), Why::NotConfigured));
 }

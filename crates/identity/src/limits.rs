@@ -8,6 +8,10 @@ pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 pub const ISSUER_KEYS_MAX: usize = 256;
 /// Scopes of one credential.
 pub const SCOPES_MAX: usize = 256;
+/// Roles of one credential.
+pub const ROLES_MAX: usize = 256;
+/// Names of roles that nobody has defined, and that the operator is told of.
+pub const UNKNOWN_ROLES_MAX: usize = 64;
 /// Bytes of a key identifier (`kid`).
 pub const KEY_ID_BYTES_MAX: usize = 256;
 /// Seconds that clocks may differ by, at most.

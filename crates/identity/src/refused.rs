@@ -92,6 +92,12 @@ pub enum Why {
     /// The issuer's keys cannot be had.
     #[error("the issuer's keys cannot be had")]
     Keys(#[source] Arc<DocumentError>),
+    /// The certificate has no URI among its names, or several.
+    #[error("the client certificate does not have exactly one URI among its subject alternative names")]
+    CertificateNames,
+    /// The certificate is nobody's.
+    #[error("the client certificate is in order, but no `[[identity.certificate]]` has its URI")]
+    CertificateUnmapped,
     /// The API key does not have its form.
     #[error("the API key is malformed")]
     ApiKeyForm,

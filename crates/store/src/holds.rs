@@ -13,7 +13,7 @@ use rusqlite::{OptionalExtension as _, Row, TransactionBehavior, params};
 
 use crate::{StoreError, Stores, TenantStore};
 
-pub(crate) const SCHEMA: &[&str] = &["
+pub(crate) const SCHEMA: &str = "
     CREATE TABLE hold (
         tenant      TEXT NOT NULL,
         id          BLOB NOT NULL,
@@ -34,7 +34,7 @@ pub(crate) const SCHEMA: &[&str] = &["
     CREATE UNIQUE INDEX hold_pending ON hold (tenant, binding) WHERE state = 'pending';
     CREATE INDEX hold_approved ON hold (tenant, binding) WHERE state = 'approved';
     CREATE INDEX hold_state ON hold (tenant, state, placed_us);
-"];
+";
 
 /// The state of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -267,6 +267,13 @@ fn columns(record: &Record) -> Columns {
             hold: None,
             texts: [own("notice"), None, None, None, None, None, None],
         },
+        Record::Act(act) => Columns {
+            tenant: act.tenant.to_string(),
+            unix_us: act.at.unix_us,
+            call: None,
+            hold: None,
+            texts: [own("act"), None, None, None, None, None, None],
+        },
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod authority;
 mod database;
+pub mod grants;
 pub mod holds;
 pub mod index;
 
@@ -57,11 +58,15 @@ pub enum StoreError {
     Full,
 }
 
+/// The schema of the state database, step by step. A step is never changed.
+pub(crate) const MIGRATIONS: [&str; 2] = [holds::SCHEMA, grants::SCHEMA];
+
 /// The state database.
 #[derive(Debug)]
 pub struct Stores {
     path: String,
     connection: Mutex<Connection>,
+    judging: grants::Judging,
 }
 
 impl Stores {
@@ -71,8 +76,8 @@ impl Stores {
     /// [`StoreError`] if the file cannot be opened or is of a later version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let shown = path.display().to_string();
-        let connection = database::open(path, holds::SCHEMA)?;
-        Ok(Self { path: shown, connection: Mutex::new(connection) })
+        let connection = database::open(path, &MIGRATIONS)?;
+        Ok(Self { path: shown, connection: Mutex::new(connection), judging: grants::Judging::of(path) })
     }
 
     /// The rows of the caller's tenant, and no others.

@@ -1,23 +1,25 @@
-//! The five kinds of records, each a fixed-order array.
+//! The kinds of records, each a fixed-order array.
 
 use std::convert::Infallible;
 
 use minicbor::Encoder;
 use refmon_core::digest::{BundleDigest, Pin};
 use refmon_core::ids::{
-    AgentId, ApprovalKind, CallId, HoldId, IdError, Operation, PolicyId, ServerName, SubjectHandle, TenantId, ToolName,
-    TrajectoryId,
+    AgentId, ApprovalKind, CallId, GrantId, HoldId, IdError, Operation, PolicyId, ServerName, SubjectHandle, TenantId,
+    ToolName, TrajectoryId,
 };
 use refmon_core::limits;
 use refmon_core::ports::Moment;
-use refmon_core::record::{Asked, Attempt, Commitment, Completion, Event, Indeterminate, Notice, Record, Resolution};
+use refmon_core::record::{
+    Act, Asked, Attempt, Commitment, Completion, Deed, Event, Indeterminate, Notice, Record, Resolution,
+};
 
-use super::RecordError;
 use super::numbers::{Numbered, asked, event, kind, operation};
 use super::strict::{LIST_ITEMS_MAX, Strict};
+use super::{RecordError, acts};
 
-type Out = Encoder<Vec<u8>>;
-type Written = Result<(), minicbor::encode::Error<Infallible>>;
+pub(super) type Out = Encoder<Vec<u8>>;
+pub(super) type Written = Result<(), minicbor::encode::Error<Infallible>>;
 type Result<T, E = RecordError> = std::result::Result<T, E>;
 
 /// Bytes in the name of an argument.
@@ -34,6 +36,10 @@ pub(super) fn encode(record: &Record) -> Result<(u8, Vec<u8>)> {
         Record::Indeterminate(end) => (kind::INDETERMINATE, write_indeterminate(&mut out, end)),
         Record::Resolution(resolution) => (kind::RESOLUTION, write_resolution(&mut out, resolution)),
         Record::Notice(notice) => (kind::NOTICE, write_notice(&mut out, notice)),
+        Record::Act(act) => {
+            short(act)?;
+            (kind::ACT, acts::write(&mut out, act))
+        }
     };
     // Writing to a vector cannot fail; the encoder's error type has a case that does not occur.
     written.map_err(|_| RecordError::TooLarge)?;
@@ -47,22 +53,37 @@ pub(super) fn decode(kind: u8, input: &mut Strict<'_>) -> Result<Record> {
         kind::INDETERMINATE => Record::Indeterminate(read_indeterminate(input)?),
         kind::RESOLUTION => Record::Resolution(read_resolution(input)?),
         kind::NOTICE => Record::Notice(read_notice(input)?),
+        kind::ACT => Record::Act(Box::new(acts::read(input)?)),
         unknown => return Err(RecordError::UnknownKind(unknown.into())),
     })
 }
 
 fn bounded(attempt: &Attempt) -> Result<()> {
-    let lists =
-        [attempt.policies.len(), attempt.approvals.len(), attempt.obligations.len(), attempt.argument_names.len()];
+    let lists = [
+        attempt.policies.len(),
+        attempt.approvals.len(),
+        attempt.obligations.len(),
+        attempt.argument_names.len(),
+        attempt.grants.len(),
+    ];
     let fits = lists.into_iter().all(|items| items as u64 <= LIST_ITEMS_MAX)
         && attempt.argument_names.iter().all(|name| name.len() <= ARGUMENT_NAME_BYTES_MAX);
     if fits { Ok(()) } else { Err(RecordError::TooLarge) }
 }
 
+fn short(act: &Act) -> Result<()> {
+    match &act.deed {
+        Deed::Granted { scopes, .. } if scopes.len() as u64 > LIST_ITEMS_MAX => Err(RecordError::TooLarge),
+        Deed::Granted { .. } | Deed::Revoked { .. } | Deed::Halted | Deed::Resumed => Ok(()),
+    }
+}
+
 // === attempts ===
 
 fn write_attempt(out: &mut Out, attempt: &Attempt) -> Written {
-    out.array(21)?.bytes(attempt.call.as_bytes())?;
+    // Without grants the list is left out, so that most records, and all from before there were grants, are shorter.
+    let granted = !attempt.grants.is_empty();
+    out.array(21 + u64::from(granted))?.bytes(attempt.call.as_bytes())?;
     write_moment(out, attempt.at)?;
     out.str(attempt.tenant.as_str())?.bytes(attempt.subject.as_bytes())?.u64(attempt.identity.number())?;
     out.str(attempt.agent.as_str())?.bytes(attempt.trajectory.as_bytes())?.u64(attempt.door.number())?;
@@ -80,11 +101,19 @@ fn write_attempt(out: &mut Out, attempt: &Attempt) -> Written {
     write_commitment(out, attempt.arguments.as_ref())?;
     out.u64(attempt.argument_bytes)?;
     write_list(out, &attempt.argument_names, |out, name| out.str(name)?.ok())?;
-    out.u64(attempt.decide_us)?.ok()
+    out.u64(attempt.decide_us)?;
+    if granted {
+        write_list(out, &attempt.grants, |out, grant| out.bytes(grant.as_bytes())?.ok())?;
+    }
+    Ok(())
 }
 
 fn read_attempt(input: &mut Strict<'_>) -> Result<Attempt> {
-    input.tuple(21)?;
+    let at = input.position();
+    let items = input.array()?;
+    if !matches!(items, 21 | 22) {
+        return input.refuse(at, "an array of the length that its kind has");
+    }
     Ok(Attempt {
         call: CallId::from_bytes(input.bytes()?),
         at: read_moment(input)?,
@@ -107,7 +136,15 @@ fn read_attempt(input: &mut Strict<'_>) -> Result<Attempt> {
         argument_bytes: input.uint()?,
         argument_names: input.list(|input| input.text(ARGUMENT_NAME_BYTES_MAX).map(str::to_owned))?,
         decide_us: input.uint()?,
+        grants: if items == 22 { read_grants(input)? } else { Vec::new() },
     })
+}
+
+/// A list that is written only if there is something in it.
+fn read_grants(input: &mut Strict<'_>) -> Result<Vec<GrantId>> {
+    let at = input.position();
+    let grants = input.list(|input| input.bytes().map(GrantId::from_bytes))?;
+    if grants.is_empty() { input.refuse(at, "a list with a grant in it") } else { Ok(grants) }
 }
 
 fn write_asked(out: &mut Out, asked: &Asked) -> Written {
@@ -263,35 +300,35 @@ fn read_notice(input: &mut Strict<'_>) -> Result<Notice> {
 
 // === parts ===
 
-fn write_list<T>(out: &mut Out, items: &[T], mut write: impl FnMut(&mut Out, &T) -> Written) -> Written {
+pub(super) fn write_list<T>(out: &mut Out, items: &[T], mut write: impl FnMut(&mut Out, &T) -> Written) -> Written {
     out.array(items.len() as u64)?;
     items.iter().try_for_each(|item| write(out, item))
 }
 
-fn write_moment(out: &mut Out, at: Moment) -> Written {
+pub(super) fn write_moment(out: &mut Out, at: Moment) -> Written {
     out.array(2)?.u64(at.unix_us)?.u64(at.monotonic_ns)?.ok()
 }
 
-fn read_moment(input: &mut Strict<'_>) -> Result<Moment> {
+pub(super) fn read_moment(input: &mut Strict<'_>) -> Result<Moment> {
     input.tuple(2)?;
     Ok(Moment { unix_us: input.uint()?, monotonic_ns: input.uint()? })
 }
 
-fn write_commitment(out: &mut Out, commitment: Option<&Commitment>) -> Written {
+pub(super) fn write_commitment(out: &mut Out, commitment: Option<&Commitment>) -> Written {
     match commitment {
         Some(commitment) => out.array(2)?.bytes(&commitment.salt)?.bytes(&commitment.mac)?.ok(),
         None => out.null()?.ok(),
     }
 }
 
-fn read_commitment(input: &mut Strict<'_>) -> Result<Option<Commitment>> {
+pub(super) fn read_commitment(input: &mut Strict<'_>) -> Result<Option<Commitment>> {
     input.optional(|input| {
         input.tuple(2)?;
         Ok(Commitment { salt: input.bytes()?, mac: input.bytes()? })
     })
 }
 
-fn read_id<T>(input: &mut Strict<'_>, parse: impl FnOnce(&str) -> Result<T, IdError>) -> Result<T> {
+pub(super) fn read_id<T>(input: &mut Strict<'_>, parse: impl FnOnce(&str) -> Result<T, IdError>) -> Result<T> {
     let at = input.position();
     let text = input.text(limits::ID_BYTES_MAX)?;
     parse(text).or_else(|_| input.refuse(at, "an identifier"))

@@ -10,6 +10,7 @@
 //! Fields that later versions of refmon fill (sealed blobs, trace identifiers, other capture levels) have their
 //! place already and one permitted value today; a decoder that does not know a value refuses it.
 
+mod acts;
 mod body;
 mod numbers;
 mod strict;

@@ -33,7 +33,7 @@ macro_rules! numbers {
 }
 
 numbers! {
-    IdentityKind { Local = 1, ApiKey = 2, Token = 3, }
+    IdentityKind { Local = 1, ApiKey = 2, Token = 3, Certificate = 4, }
     Decision { Permit = 1, Hold = 2, Deny = 3, }
     Obligation { WithholdOutput = 1, }
     Door { McpStdio = 1, Library = 2, McpHttp = 3, }
@@ -76,6 +76,7 @@ pub(crate) mod kind {
     pub(crate) const INDETERMINATE: u8 = 3;
     pub(crate) const RESOLUTION: u8 = 4;
     pub(crate) const NOTICE: u8 = 5;
+    pub(crate) const ACT: u8 = 6;
 }
 
 /// Ways to have asked for something.
@@ -89,6 +90,14 @@ pub(crate) mod asked {
 pub(crate) mod operation {
     pub(crate) const TOOL: u64 = 1;
     pub(crate) const METHOD: u64 = 2;
+}
+
+/// Deeds of people.
+pub(crate) mod deed {
+    pub(crate) const GRANTED: u64 = 1;
+    pub(crate) const REVOKED: u64 = 2;
+    pub(crate) const HALTED: u64 = 3;
+    pub(crate) const RESUMED: u64 = 4;
 }
 
 /// Events of the monitor.

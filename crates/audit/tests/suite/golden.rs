@@ -10,13 +10,14 @@ use refmon_core::caller::IdentityKind;
 use refmon_core::decision::{Decision, Obligation};
 use refmon_core::digest::{BundleDigest, Pin};
 use refmon_core::ids::{
-    ApprovalKind, HoldId, Method, Operation, PolicyId, ServerName, SubjectHandle, TenantId, ToolName,
+    AgentId, ApprovalKind, GrantId, HoldId, Method, Operation, PolicyId, Scope, ServerName, SubjectHandle, TenantId,
+    ToolName,
 };
 use refmon_core::ports::Moment;
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{
-    Asked, Attempt, Cause, Commitment, Completion, Door, Event, Indeterminate, Notice, Record, Resolution, Resolved,
-    Status,
+    Act, Asked, Attempt, Cause, Commitment, Completion, Deed, Door, Event, Indeterminate, Notice, Record, Resolution,
+    Resolved, Status,
 };
 
 use crate::support::{self, call, moment};
@@ -139,6 +140,34 @@ fn of_authority(out: &mut Vec<(String, Record)>) {
     }
 }
 
+/// What came with grants and tenants' halts.
+fn of_grants(out: &mut Vec<(String, Record)>) {
+    let by_certificate = |attempt: &mut Attempt| attempt.identity = IdentityKind::Certificate;
+    out.push(("attempt over http by certificate".to_owned(), attempt(by_certificate)));
+    let grants = vec![GrantId::from_bytes([10; 16]), GrantId::from_bytes([11; 16])];
+    out.push(("attempt with grants".to_owned(), attempt(|attempt| attempt.grants = grants)));
+    let granted = |agent| Deed::Granted {
+        grant: GrantId::from_bytes([10; 16]),
+        to: SubjectHandle::from_bytes([1; 16]),
+        agent,
+        scopes: vec![Scope::parse("mail:send").unwrap(), Scope::parse("mail:read").unwrap()],
+        until_us: 1_800_000_007_200_000,
+        reason: Commitment { salt: [6; 16], mac: [7; 32] },
+    };
+    let deeds = [
+        ("granted", granted(None)),
+        ("granted through one agent", granted(Some(AgentId::parse("assistant").unwrap()))),
+        ("revoked", Deed::Revoked { grant: GrantId::from_bytes([10; 16]) }),
+        ("halted", Deed::Halted),
+        ("resumed", Deed::Resumed),
+    ];
+    for (name, deed) in deeds {
+        let (tenant, by) = (TenantId::parse("acme").unwrap(), SubjectHandle::from_bytes([9; 16]));
+        let act = Act { at: moment(1), tenant, by, identity: IdentityKind::ApiKey, deed };
+        out.push((format!("act {name}"), Record::Act(Box::new(act))));
+    }
+}
+
 fn all() -> Vec<(String, Envelope)> {
     let mut records = Vec::new();
     attempts(&mut records);
@@ -146,6 +175,7 @@ fn all() -> Vec<(String, Envelope)> {
     others(&mut records);
     over_http(&mut records);
     of_authority(&mut records);
+    of_grants(&mut records);
     let boot = BootId::new(0x0123_4567_89ab, [0xcd; 10]);
     let envelopes = records.into_iter().zip(1..);
     envelopes.map(|((name, record), counter)| (name, Envelope { boot, counter, record })).collect()

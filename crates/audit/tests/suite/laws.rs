@@ -9,14 +9,14 @@ use refmon_core::caller::IdentityKind;
 use refmon_core::decision::{Decision, Obligation};
 use refmon_core::digest::{BundleDigest, Pin};
 use refmon_core::ids::{
-    AgentId, ApprovalKind, CallId, HoldId, Method, Operation, PolicyId, ServerName, SubjectHandle, TenantId, ToolName,
-    TrajectoryId,
+    AgentId, ApprovalKind, CallId, GrantId, HoldId, Method, Operation, PolicyId, Scope, ServerName, SubjectHandle,
+    TenantId, ToolName, TrajectoryId,
 };
 use refmon_core::ports::Moment;
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{
-    Asked, Attempt, Cause, Commitment, Completion, Door, Event, Indeterminate, Notice, Record, Resolution, Resolved,
-    Status,
+    Act, Asked, Attempt, Cause, Commitment, Completion, Deed, Door, Event, Indeterminate, Notice, Record, Resolution,
+    Resolved, Status,
 };
 
 use crate::support;
@@ -77,14 +77,39 @@ fn decided() -> impl Strategy<Value = (Decision, ReasonCode, Vec<PolicyId>, Vec<
     )
 }
 
+fn grants() -> impl Strategy<Value = Vec<GrantId>> {
+    vec(any::<[u8; 16]>().prop_map(GrantId::from_bytes), 0..4)
+}
+
+fn act() -> impl Strategy<Value = Record> {
+    let ids = || any::<([u8; 16], [u8; 16])>();
+    let scopes = vec(id().prop_map(|text| Scope::parse(&text).unwrap()), 0..4);
+    let agent = option::of(id().prop_map(|text| AgentId::parse(&text).unwrap()));
+    let reason = any::<([u8; 16], [u8; 32])>().prop_map(|(salt, mac)| Commitment { salt, mac });
+    let granted = (ids(), agent, scopes, uint(), reason).prop_map(|((grant, to), agent, scopes, until_us, reason)| {
+        let (grant, to) = (GrantId::from_bytes(grant), SubjectHandle::from_bytes(to));
+        Deed::Granted { grant, to, agent, scopes, until_us, reason }
+    });
+    let deed = prop_oneof![
+        granted,
+        any::<[u8; 16]>().prop_map(|grant| Deed::Revoked { grant: GrantId::from_bytes(grant) }),
+        Just(Deed::Halted),
+        Just(Deed::Resumed),
+    ];
+    let identity = proptest::sample::select(vec![IdentityKind::Local, IdentityKind::Certificate]);
+    (moment(), tenant(), any::<[u8; 16]>(), identity, deed).prop_map(|(at, tenant, by, identity, deed)| {
+        Record::Act(Box::new(Act { at, tenant, by: SubjectHandle::from_bytes(by), identity, deed }))
+    })
+}
+
 fn attempt() -> impl Strategy<Value = Record> {
     let who = (any::<[u8; 16]>(), moment(), tenant(), any::<[u8; 16]>(), id(), any::<[u8; 16]>(), server());
-    let sizes = (commitment(), uint(), vec("\\PC{0,30}", 0..5), uint(), option::of(any::<[u8; 16]>()));
+    let sizes = (commitment(), uint(), vec("\\PC{0,30}", 0..5), uint(), option::of(any::<[u8; 16]>()), grants());
     let door = proptest::sample::select(vec![Door::McpStdio, Door::McpHttp, Door::Library]);
     (who, door, asked(), decided(), any::<[u8; 32]>(), sizes).prop_map(|(who, door, asked, decided, bundle, sizes)| {
         let (call, at, tenant, subject, agent, trajectory, server) = who;
         let (decision, reason, policies, approvals, obligations) = decided;
-        let (arguments, argument_bytes, argument_names, decide_us, hold) = sizes;
+        let (arguments, argument_bytes, argument_names, decide_us, hold, grants) = sizes;
         Record::Attempt(Box::new(Attempt {
             call: CallId::from_bytes(call),
             at,
@@ -107,6 +132,7 @@ fn attempt() -> impl Strategy<Value = Record> {
             argument_bytes,
             argument_names,
             decide_us,
+            grants,
         }))
     })
 }
@@ -161,7 +187,7 @@ fn other() -> impl Strategy<Value = Record> {
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
-    (any::<[u8; 16]>(), uint(), prop_oneof![attempt(), other()]).prop_map(|(boot, counter, record)| Envelope {
+    (any::<[u8; 16]>(), uint(), prop_oneof![attempt(), other(), act()]).prop_map(|(boot, counter, record)| Envelope {
         boot: BootId::from_bytes(boot),
         counter,
         record,
@@ -227,7 +253,7 @@ fn trailing_bytes_longer_integers_and_unknown_numbers_are_refused() {
     assert!(decode(&bytes).is_ok());
     assert!(decode(&[bytes.as_slice(), &[0]].concat()).is_err());
     assert_eq!(changed(1, &[2]), Err(RecordError::UnknownVersion(2)));
-    assert_eq!(changed(2, &[6]), Err(RecordError::UnknownKind(6)));
+    assert_eq!(changed(2, &[7]), Err(RecordError::UnknownKind(7)));
     assert_eq!(changed(2, &[0x18, 200]), Err(RecordError::UnknownKind(200)));
     // The counter, in a longer form than it needs.
     assert!(matches!(changed(20, &[0x18, 1]), Err(RecordError::Malformed { offset: 20, .. })));

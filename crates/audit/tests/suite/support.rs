@@ -64,6 +64,7 @@ pub(crate) fn attempt(number: u64, decision: Decision) -> Record {
         argument_bytes: 100,
         argument_names: vec!["path".to_owned()],
         decide_us: 12,
+        grants: Vec::new(),
     }))
 }
 
@@ -117,7 +118,7 @@ pub(crate) fn by_call(records: &[Envelope]) -> BTreeMap<CallId, Seen> {
             Record::Attempt(attempt) => calls.entry(attempt.call).or_default().attempts += 1,
             Record::Completion(completion) => calls.entry(completion.call).or_default().completions += 1,
             Record::Indeterminate(end) => calls.entry(end.call).or_default().indeterminates += 1,
-            Record::Resolution(_) | Record::Notice(_) => {}
+            Record::Resolution(_) | Record::Notice(_) | Record::Act(_) => {}
         }
     }
     calls

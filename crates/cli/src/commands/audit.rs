@@ -9,7 +9,7 @@ use refmon_audit::record::{self, Envelope};
 use refmon_audit::{fsck, verify};
 use refmon_core::ids::CallId;
 use refmon_core::kinds::plain::unix_seconds;
-use refmon_core::record::{Asked, Attempt, Commitment, Event, Record};
+use refmon_core::record::{Asked, Attempt, Commitment, Deed, Event, Record};
 use refmon_store::index::{Entry, Index, Place, Query};
 use serde_json::{Value, json};
 
@@ -257,6 +257,20 @@ fn line(record: &Record) -> String {
             format!("{} hold {} {}{own}", time(end.at.unix_us), end.hold, end.resolved.as_str())
         }
         Record::Notice(notice) => format!("{} refmon {}", time(notice.at.unix_us), event(&notice.event)),
+        Record::Act(act) => format!("{} {} {}", time(act.at.unix_us), act.by, deed(&act.deed)),
+    }
+}
+
+fn deed(deed: &Deed) -> String {
+    match deed {
+        Deed::Granted { grant, to, agent, scopes, until_us, .. } => {
+            let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+            let agent = agent.as_ref().map(|agent| format!(" through {agent}")).unwrap_or_default();
+            format!("gave {} to {to}{agent} until {} (grant {grant})", scopes.join(" "), time(*until_us))
+        }
+        Deed::Revoked { grant } => format!("revoked grant {grant}"),
+        Deed::Halted => "halted the tenant's calls".to_owned(),
+        Deed::Resumed => "resumed the tenant's calls".to_owned(),
     }
 }
 
@@ -312,6 +326,20 @@ fn body(record: &Record) -> Value {
         Record::Notice(notice) => {
             json!({ "kind": "notice", "time": time(notice.at.unix_us), "event": event(&notice.event) })
         }
+        Record::Act(act) => {
+            let mut value = json!({
+                "kind": "act", "time": time(act.at.unix_us), "tenant": act.tenant.as_str(), "by": act.by.to_string(),
+                "identity": act.identity.as_str(), "deed": deed(&act.deed),
+            });
+            if let Deed::Granted { grant, to, agent, scopes, until_us, reason } = &act.deed {
+                value["granted"] = json!({
+                    "grant": grant.to_string(), "to": to.to_string(), "agent": agent.as_ref().map(|agent| agent.as_str()),
+                    "scopes": scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(), "until": time(*until_us),
+                    "reason": commitment(*reason),
+                });
+            }
+            value
+        }
     }
 }
 
@@ -328,6 +356,7 @@ fn attempt_value(attempt: &Attempt) -> Value {
         "bundle": attempt.bundle.to_string(), "hold": attempt.hold.map(|hold| hold.to_string()),
         "arguments": attempt.arguments.map(commitment), "argument_bytes": attempt.argument_bytes,
         "argument_names": attempt.argument_names, "decide_us": attempt.decide_us,
+        "grants": attempt.grants.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -12,7 +12,7 @@ use refmon_core::ids::{ApprovalKind, Method, Operation, ServerName};
 use refmon_core::json::Json;
 use refmon_core::kinds;
 use refmon_core::monitor::{Ask, Judgement, Situation, judge};
-use refmon_core::ports::{Clock as _, Inspector, Question};
+use refmon_core::ports::{Clock as _, Inspector, Question, ScopeGrants};
 use refmon_gateway::session::SUPPORTED;
 use refmon_gateway::system::System;
 use refmon_policy::Loaded;
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments, file: &Path, output: Output) -> Result<
     let call: Call = serde_json::from_str(&text)
         .map_err(|error| ConfigError::new(format!("{}:{}: {error}", file.display(), error.line())))?;
     let loaded = home.load()?;
-    let checked = judge_call(&home, &loaded, &call, &home.inspectors(&loaded.bundle)?)?;
+    let checked = judge_call(&home, &loaded, &call, &home.inspectors(&loaded.bundle)?, &home.stores()?)?;
     let judgement = &checked.judgement;
     let explanation = checked.explanation.as_ref().map(ToString::to_string);
     output.result(&value(judgement, explanation.as_deref()), || text_of(judgement, explanation.as_deref()));
@@ -75,6 +75,7 @@ pub(crate) fn judge_call(
     loaded: &Loaded,
     call: &Call,
     inspectors: &[Arc<dyn Inspector>],
+    grants: &dyn ScopeGrants,
 ) -> Result<Checked> {
     let wrong = |what: String| ConfigError::new(what);
     let server = ServerName::parse(&call.server).map_err(|error| wrong(format!("`server`: {error}")))?;
@@ -89,14 +90,15 @@ pub(crate) fn judge_call(
     let arguments = if call.arguments.is_null() { String::new() } else { call.arguments.to_string() };
     let system = System::guarding(home.guarded());
     let (bundle, now) = (&loaded.bundle, system.now());
-    let situation = Situation { bundle, files: &system, inspectors, granted: &granted, now };
+    let situation = Situation { bundle, grants, files: &system, inspectors, granted: &granted, now };
     let judgement =
         judge(&situation, &caller, &server, &ask, &pinned(loaded, &server), arguments.as_bytes(), SUPPORTED);
     let explanation = judgement.tool.as_ref().and_then(|tool| {
         let canonical = judgement.canonical.as_ref()?;
         let json = Json::parse(canonical.as_bytes()).ok()?;
         let facts = kinds::extract(&tool.contract, &json, &system).ok()?;
-        let question = Question { caller: &caller, tool, facts: &facts, arguments: &json, granted: &granted, now };
+        let caller = &caller.with_grants(&judgement.grants);
+        let question = Question { caller, tool, facts: &facts, arguments: &json, granted: &granted, now };
         Some(loaded.engine.explain(&question))
     });
     Ok(Checked { judgement, explanation })

@@ -27,6 +27,7 @@ pub(crate) fn run(arguments: &Arguments, call: &str, output: Output) -> Result<A
     let value = json!({
         "call": call, "decision": attempt.decision.as_str(), "reason": attempt.reason.as_str(),
         "sentence": attempt.reason.sentence(), "bundle": attempt.bundle.to_string(), "bundle_in_force": same,
+        "grants": attempt.grants.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "policies": policies.iter().map(|(id, place, reason)| json!({ "id": id, "place": place, "reason": reason })).collect::<Vec<_>>(),
         "remedies": attempt.reason.remedies().iter().map(|remedy| remedy.as_str()).collect::<Vec<_>>(),
     });
@@ -38,6 +39,9 @@ pub(crate) fn run(arguments: &Arguments, call: &str, output: Output) -> Result<A
             attempt.reason
         )];
         lines.extend(policies.iter().map(|(id, place, reason)| format!("policy {id} ({place}): {reason}")));
+        lines.extend(attempt.grants.iter().map(|grant| {
+            format!("grant {grant} was in force; what it gave, until when and why: refmon grant list --all")
+        }));
         lines.extend(attempt.reason.remedies().iter().map(|remedy| format!("what to do: {}", remedy.sentence())));
         if !same {
             lines.push("the contracts or policies have changed since".to_owned());

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use refmon_core::caller::Caller;
 use refmon_core::ids::SubjectHandle;
 use refmon_core::ports::{Clock as _, Commitments as _, Wait};
-use refmon_core::record::{Event, Notice, Record};
+use refmon_core::record::{Deed, Event, Notice, Record};
 use refmon_gateway::system::System;
 use refmon_store::authority::Switch;
 use serde_json::{Value, json};
 
 use crate::args::Arguments;
+use crate::commands::grant::act;
 use crate::commands::holds::visible;
 use crate::config::ConfigError;
+use crate::halts::{self, REASON_BYTES_MAX};
 use crate::home::Home;
 use crate::output::{Answer, Output, time};
-
-/// Bytes of a reason; what is longer does not fit into what is read back.
-const REASON_BYTES_MAX: usize = 1_024;
 
 /// Halts first and records then: the halt must not wait for evidence.
 pub(crate) fn halt(arguments: &Arguments, reason: Option<&str>, output: Output) -> Result<Answer> {
@@ -63,6 +63,49 @@ pub(crate) fn resume(arguments: &Arguments, output: Output) -> Result<Answer> {
         (false, false) => "nothing changed; calls were not halted".to_owned(),
     });
     Ok(if halted { Answer::No } else { Answer::Yes })
+}
+
+/// Halts one tenant's calls.
+pub(crate) fn halt_tenant(arguments: &Arguments, tenant: &str, reason: Option<&str>, output: Output) -> Result<Answer> {
+    let home = Home::open(arguments)?;
+    if reason.is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
+        return Err(ConfigError::new(format!("`--reason` has at most {REASON_BYTES_MAX} bytes")).into());
+    }
+    home.data()?;
+    let caller = home.operator(Some(tenant))?;
+    let now = System::new().now().unix_us;
+    let made = halts::put_on(&home.switch(), &caller, reason, now, |deed| record(&home, &caller, deed))?;
+    output.result(&json!({ "halted": true, "tenant": tenant, "changed": made }), || {
+        if made {
+            "halted: every call of this tenant is denied from now on; `refmon resume --tenant` ends it".to_owned()
+        } else {
+            "nothing changed; this tenant's calls were halted already".to_owned()
+        }
+    });
+    Ok(Answer::Yes)
+}
+
+/// Ends the halt of one tenant, and of nobody else.
+pub(crate) fn resume_tenant(arguments: &Arguments, tenant: &str, output: Output) -> Result<Answer> {
+    let home = Home::open(arguments)?;
+    let caller = home.operator(Some(tenant))?;
+    let on = halts::take_off(&home.switch(), &caller, |deed| record(&home, &caller, deed))?;
+    let halted = halted(&home);
+    output.result(&json!({ "halted": halted.is_some(), "tenant": tenant, "changed": on }), || match (&halted, on) {
+        (Some(why), _) => format!("still halted: {why}"),
+        (None, true) => "resumed: this tenant's calls are judged as before".to_owned(),
+        (None, false) => "nothing changed; this tenant's calls were not halted".to_owned(),
+    });
+    Ok(if halted.is_some() { Answer::No } else { Answer::Yes })
+}
+
+fn record(home: &Home, caller: &Caller, deed: Deed) -> Result<()> {
+    let system = Arc::new(System::new());
+    let (at, by) = (system.now(), home.keys()?.subject(caller)?);
+    let (journal, _) = home.open_journal(system)?;
+    journal.append(&act(caller, by, at, deed), Wait::Durable)?;
+    journal.close()?;
+    Ok(())
 }
 
 /// Why calls are halted, in one line; `None` if they are not.

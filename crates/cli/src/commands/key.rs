@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments, command: &KeyCommand, output: Output) -
             let rows: Vec<Value> = found.iter().map(value).collect();
             output.result(&json!(rows), || {
                 let rows = found.iter().map(|key| row(key, now.unix_us / 1_000_000));
-                table(&["id", "tenant", "user", "agent", "scopes", "expires", "state"], rows)
+                table(&["id", "tenant", "user", "agent", "scopes", "roles", "expires", "state"], rows)
             });
         }
         KeyCommand::Revoke { id } => {
@@ -50,11 +50,13 @@ fn new(home: &Home, options: &KeyOptions, now: u64) -> Result<NewKey> {
     let wrong = |what: &str, error: IdError| ConfigError::new(format!("--{what}: {error}"));
     let tenant = options.tenant.as_deref().unwrap_or(&home.config.identity.tenant);
     let scopes = options.scopes.iter().map(|scope| Scope::parse(scope).map_err(|error| wrong("scope", error)));
+    home.config.roles.known(&options.roles).map_err(|what| ConfigError::new(format!("--role: {what}")))?;
     Ok(NewKey {
         tenant: TenantId::parse(tenant).map_err(|error| wrong("tenant", error))?,
         user: UserId::parse(&options.user).map_err(|error| wrong("user", error))?,
         agent: AgentId::parse(&options.agent).map_err(|error| wrong("agent", error))?,
         scopes: scopes.collect::<Result<_, _>>()?,
+        roles: options.roles.clone(),
         expires: now.saturating_add(options.days.saturating_mul(DAY)),
     })
 }
@@ -63,6 +65,7 @@ fn value(key: &KeyRecord) -> Value {
     json!({
         "id": key.id.to_string(), "tenant": key.tenant.as_str(), "user": key.user.as_str(), "agent": key.agent.as_str(),
         "scopes": key.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
+        "roles": key.roles,
         "created": time(key.created.saturating_mul(1_000_000)), "expires": time(key.expires.saturating_mul(1_000_000)),
         "revoked": key.revoked.map(|at| time(at.saturating_mul(1_000_000))),
     })
@@ -82,6 +85,7 @@ fn row(key: &KeyRecord, now: u64) -> Vec<String> {
         user,
         agent,
         scopes.join(" "),
+        key.roles.join(" "),
         time(key.expires.saturating_mul(1_000_000)),
         state.into(),
     ]

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod contract;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod grant;
 pub(crate) mod halt;
 pub(crate) mod holds;
 pub(crate) mod import;

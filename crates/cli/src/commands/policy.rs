@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use refmon_core::ids::PolicyId;
+use refmon_core::ports::NoGrants;
 use refmon_core::reason::ReasonCode;
 use refmon_policy::{Loaded, packs};
 use serde::Deserialize;
@@ -127,7 +128,7 @@ fn test(home: &Home, files: &[PathBuf], output: Output) -> Result<Answer> {
     for file in &files {
         for case in read(file)?.cases {
             // A table tests policies: it must not depend on whether calls are halted at the moment.
-            let checked = check::judge_call(home, &loaded, &case.call(), &[])?.judgement;
+            let checked = check::judge_call(home, &loaded, &case.call(), &[], &NoGrants)?.judgement;
             let (decision, reason) = (checked.decision.as_str(), checked.reason.as_str());
             let passed =
                 decision == case.expect.as_str() && case.reason.as_deref().is_none_or(|wanted| wanted == reason);

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::args::Arguments;
+use crate::config::ConfigError;
 use crate::home::Home;
 use crate::output::{Answer, Output};
 
@@ -18,7 +19,17 @@ const ANSWER_BYTES_MAX: u64 = 4 * 1024;
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<Answer> {
     let home = Home::open(arguments)?;
-    let address = reachable(home.config.listen.http);
+    let listen = &home.config.listen;
+    let address = match (&listen.tls, listen.metrics) {
+        (None, _) => listen.http,
+        // Whoever asks over TLS would need a certificate, and to trust one.
+        (Some(_), Some(metrics)) => metrics,
+        (Some(_), None) => {
+            let text = "[listen] tls is on, so this asks the listener of `[listen] metrics`, and there is none; add it";
+            return Err(ConfigError::new(format!("{}: {text}", home.file.display())).into());
+        }
+    };
+    let address = reachable(address);
     let answer = ask(address).with_context(|| format!("nobody answers at {address}; is `refmon serve` running?"))?;
     let ready = answer.lines().next().is_some_and(|status| status.split(' ').nth(1) == Some("200"));
     output.result(&json!({ "ready": ready, "address": address.to_string() }), || {

@@ -10,7 +10,7 @@ use refmon_core::contract::{Effect, HoldMode};
 use refmon_core::ids::Scope;
 use refmon_core::ports::{Clock, Entropy};
 use refmon_core::record::Event;
-use refmon_gateway::http::{Doors, Known, Listener};
+use refmon_gateway::http::{Beside, Doors, Known, Listener, Tls, TlsFiles};
 use refmon_gateway::hub::{Hub, Parts};
 use refmon_gateway::link::Spec;
 use refmon_gateway::session::Observer;
@@ -22,9 +22,11 @@ use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
 use crate::args::{Arguments, ServeOptions};
-use crate::config::{ConfigError, IdentityKind};
+use crate::beside::Apis;
+use crate::config::ConfigError;
 use crate::entrance::Entrance;
 use crate::home::{Assembled, Home};
+use crate::identity::IdentityKind;
 use crate::log::{Format, Level, Log};
 use crate::notify::notify;
 use crate::output::{Answer, Output};
@@ -79,7 +81,8 @@ pub(crate) fn run(arguments: &Arguments, options: &ServeOptions, output: Output)
     let doors = (specs, entrance, observer);
     let served = runtime.block_on(serve(&home, &parts, doors, telemetry, &log, |bound, figures| {
         let traces = home.config.telemetry.shown();
-        let listening = format!("http://{bound}/mcp");
+        let scheme = if home.config.listen.tls.is_some() { "https" } else { "http" };
+        let listening = format!("{scheme}://{bound}/mcp");
         output.event(&json!({ "listening": listening, "metrics": figures, "traces": traces }), || {
             let metrics = figures.map(|url| format!("\n  metrics   {url}")).unwrap_or_default();
             let traces = traces.map(|url| format!("\n  traces    to {url}, without content")).unwrap_or_default();
@@ -108,6 +111,11 @@ async fn serve(
         .await
         .with_context(|| format!("cannot listen at {address}; choose another `[listen] http` or end who has it"))?;
     let bound = listener.address()?;
+    let listener = match tls(home, &observer)? {
+        Some(tls) => listener.with_tls(tls),
+        None => listener,
+    };
+    let apis = Apis::new(home, parts, Arc::clone(&observer))?;
     let entropy: Arc<dyn Entropy> = Arc::new(System::new());
     let hub = Arc::new(Hub::new(
         Parts {
@@ -137,10 +145,28 @@ async fn serve(
     ready(bound, watching.figures.as_deref());
     let journal = Arc::clone(&parts.journal);
     let ready = Arc::new(move || journal.is_healthy());
-    let doors = Doors { hub, known, authenticate: Arc::new(entrance), ready };
+    let beside: Option<Arc<dyn Beside>> = Some(Arc::new(apis));
+    let doors = Doors { hub, known, authenticate: Arc::new(entrance), ready, beside };
     listener.serve(doors, stop).await;
     watching.end().await;
     Ok(())
+}
+
+/// TLS with the files of the configuration, if it names some.
+fn tls(home: &Home, observer: &Arc<dyn Observer>) -> Result<Option<Tls>> {
+    let Some(tls) = &home.config.listen.tls else { return Ok(None) };
+    let files = TlsFiles {
+        certificate: home.path(&tls.certificate),
+        key: home.path(&tls.key),
+        client_ca: tls.client_ca.as_deref().map(|file| home.path(file)),
+    };
+    let observer = Arc::clone(observer);
+    let opened = Tls::open(files, move |text| observer.notice(text));
+    let wrong = |error| {
+        let text = format!("{}: [listen] tls: {error}", home.file.display());
+        anyhow::Error::new(error).context(ConfigError::new(text))
+    };
+    Ok(Some(opened.map_err(wrong)?))
 }
 
 /// Asks for as many open files as this process may have: each client, server and journal segment is some.
@@ -166,7 +192,7 @@ fn summary(home: &Home, loaded: &Loaded, entrance: &Entrance) -> Result<String> 
     let own = home.caller()?;
     let caller = match home.config.identity.kind {
         IdentityKind::Local => own,
-        IdentityKind::Keys | IdentityKind::Oidc => {
+        IdentityKind::Keys | IdentityKind::Oidc | IdentityKind::Certificates => {
             Caller::local(own.tenant().clone(), own.user().clone(), own.agent().clone(), scopes(loaded))
         }
     };

@@ -17,7 +17,7 @@ use super::histogram::Histogram;
 const OPEN_MAX: usize = 65_536;
 
 /// The names of records' kinds, in the order of [`kind`].
-pub(super) const KINDS: [&str; 5] = ["attempt", "completion", "indeterminate", "resolution", "notice"];
+pub(super) const KINDS: [&str; 6] = ["attempt", "completion", "indeterminate", "resolution", "notice", "act"];
 /// How a call ended whose end could not be recorded.
 const UNRECORDED: &str = "unrecorded";
 
@@ -80,7 +80,7 @@ impl Metrics {
                 self.ended(end.call, Some(end.execute_us), if ok { end.status.as_str() } else { UNRECORDED });
             }
             Record::Indeterminate(end) => self.ended(end.call, None, if ok { end.cause.as_str() } else { UNRECORDED }),
-            Record::Attempt(_) | Record::Resolution(_) | Record::Notice(_) => {}
+            Record::Attempt(_) | Record::Resolution(_) | Record::Notice(_) | Record::Act(_) => {}
         }
     }
 
@@ -140,6 +140,7 @@ fn kind(record: &Record) -> usize {
         Record::Indeterminate(_) => 2,
         Record::Resolution(_) => 3,
         Record::Notice(_) => 4,
+        Record::Act(_) => 5,
     }
 }
 

@@ -80,7 +80,7 @@ impl Spans {
                 let (unix_us, how) = (end.at.unix_us, end.cause.as_str());
                 self.ended(end.call, End { unix_us, execute_us: None, how, released: false });
             }
-            Record::Resolution(_) | Record::Notice(_) => {}
+            Record::Resolution(_) | Record::Notice(_) | Record::Act(_) => {}
         }
     }
 
@@ -173,6 +173,7 @@ mod tests {
             decision,
             reason: ReasonCode::UnknownTool,
             policies: Vec::new(),
+            grants: Vec::new(),
             approvals: Vec::new(),
             obligations: Vec::new(),
             bundle: BundleDigest::from_bytes([3; 32]),

@@ -69,7 +69,9 @@ impl Telemetry {
             let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{}", bound.port()));
             let known = Known::new(own.into_iter().chain(home.config.listen.metrics_hosts.iter().cloned()));
             let page = page(metrics, self.spans, home.stores()?, parts, Arc::clone(hub));
-            let figures = Figures { known, page, kind: figures::KIND };
+            let journal = Arc::clone(&parts.journal);
+            let ready = Arc::new(move || journal.is_healthy());
+            let figures = Figures { known, page, kind: figures::KIND, ready };
             watching.tasks.push(tokio::spawn(figures.serve(listener, stop.clone())));
             watching.figures = Some(format!("http://{bound}/metrics"));
         }

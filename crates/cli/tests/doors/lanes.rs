@@ -219,12 +219,14 @@ impl Library {
         let system = Arc::new(System::guarding(guarded.to_vec()));
         let clock: Arc<dyn Clock> = Arc::<System>::clone(&system);
         let (journal, _) = Journal::open(&data.join("journal"), &Options::new(Arc::clone(&clock))).unwrap();
+        let stores = Arc::new(Stores::open(&data.join("state.db")).unwrap());
         let ports = Ports {
             clock: Arc::clone(&clock),
             entropy: Arc::<System>::clone(&system),
             journal: Arc::new(journal),
             commitments: Arc::new(KeyFolder::open(&data.join("keys")).unwrap()),
-            holds: Arc::new(Stores::open(&data.join("state.db")).unwrap()),
+            holds: Arc::<Stores>::clone(&stores),
+            grants: stores,
             files: system,
             inspectors: Vec::new(),
         };

@@ -143,3 +143,19 @@ fn told_to_end_under_load_it_loses_no_call() {
     assert!(came_back.len() >= answered.load(Ordering::Relaxed), "what a client was told of is recorded");
     assert!(nobody_knows.len() >= 4, "calls that were under way are indeterminate, not gone");
 }
+
+#[test]
+fn where_the_public_listener_speaks_tls_the_one_for_figures_says_whether_it_is_ready() {
+    let gateway = Gateway::start(&[("one", "legacy")], &format!("{LOCAL}\nmetrics = \"127.0.0.1:0\""));
+    let metrics = gateway.said["metrics"].as_str().unwrap().to_owned();
+    let address = metrics.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+    let file = gateway.folder().join("refmon.toml");
+    let tls = "[listen]\ntls = { certificate = \"c.pem\", key = \"k.pem\" }";
+    let text = fs::read_to_string(&file).unwrap().replace("[listen]", tls);
+    fs::write(&file, text.replace("metrics = \"127.0.0.1:0\"", &format!("metrics = \"{address}\""))).unwrap();
+    assert_eq!(gateway.command(&["ready"]), json!({ "ready": true, "address": address }));
+    fs::write(&file, text.replace("metrics = \"127.0.0.1:0\"", "")).unwrap();
+    let out = refmon(gateway.folder(), &["ready"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stderr).contains("[listen] metrics"), "{out:?}");
+}

@@ -1,5 +1,6 @@
 //! Judging: from bytes to a judgement, without side effects. `refmon check` and every door use this one function.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::bundle::{Bundle, Listing, Tool};
@@ -11,7 +12,7 @@ use crate::ids::{ApprovalKind, HoldId, Method, Operation, PolicyId, ServerName, 
 use crate::json::Json;
 use crate::kinds::{self, Obstacle, Refusal};
 use crate::limits;
-use crate::ports::{Approval, Fault, Files, Inspector, Moment, Question, UNDECLARED};
+use crate::ports::{Approval, Fault, Files, Inspector, Moment, Question, ScopeGrant, ScopeGrants, UNDECLARED};
 use crate::reason::ReasonCode;
 use crate::record::Asked;
 
@@ -34,6 +35,8 @@ pub enum Ask {
 pub struct Situation<'a> {
     /// The bundle in force.
     pub bundle: &'a Bundle,
+    /// What people have given callers for a time.
+    pub grants: &'a dyn ScopeGrants,
     /// The file system.
     pub files: &'a dyn Files,
     /// The inspectors.
@@ -79,6 +82,8 @@ pub struct Judgement {
     pub expected: Option<(String, String)>,
     /// The hold that was made or used.
     pub hold: Option<HoldId>,
+    /// The grants whose scopes the caller has beside those of the credential.
+    pub grants: Vec<ScopeGrant>,
 }
 
 impl Judgement {
@@ -98,6 +103,7 @@ impl Judgement {
             explanation: None,
             expected: None,
             hold: None,
+            grants: Vec::new(),
         }
     }
 
@@ -168,6 +174,11 @@ pub fn judge(
     if !listing.matches(&tool.contract) {
         return judgement.refused(ReasonCode::Quarantined);
     }
+    let caller = match situation.grants.in_force(caller, situation.now) {
+        Ok(grants) => entitled(&mut judgement, caller, grants),
+        Err(fault) => return judgement.faulted(&fault),
+    };
+    let caller = caller.as_ref();
     if let Some(scope) = tool.contract.required_scopes.iter().find(|scope| !caller.holds(scope)) {
         judgement.expected = Some((String::new(), format!("the scope `{scope}`")));
         return judgement.refused(ReasonCode::MissingScope);
@@ -208,6 +219,15 @@ pub fn judge(
     contract_hold(&mut judgement, tool.contract.hold, situation.granted);
     judgement.facts = Some(facts);
     judgement
+}
+
+/// The caller with what it was given for a time.
+fn entitled<'c>(judgement: &mut Judgement, caller: &'c Caller, grants: Vec<ScopeGrant>) -> Cow<'c, Caller> {
+    if grants.is_empty() {
+        return Cow::Borrowed(caller);
+    }
+    judgement.grants = grants;
+    Cow::Owned(caller.with_grants(&judgement.grants))
 }
 
 /// Finds the tool. Without one, the judgement is a denial that stands.

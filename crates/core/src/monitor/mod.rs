@@ -13,23 +13,24 @@
 //!             └────▶ deny ─────────────────────────▶ journal attempt ──▶ Denied
 //! ```
 
+mod binding;
 pub mod judge;
 mod states;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use binding::binding;
 pub use judge::{Ask, Judgement, Situation, judge};
 pub use states::{Authorized, Denied, Held, InFlight, Outcome, Proposal, Released, Returned, Route, Verdict, Withheld};
 
 use crate::bundle::Bundle;
 use crate::caller::Caller;
 use crate::decision::{Decision, Grants, Veto};
-use crate::digest::{Binding, Hasher};
 use crate::ids::{CallId, HoldId, Operation, ServerName};
-use crate::json::Json;
 use crate::ports::{
-    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Imminent, Inspector, Journal, Moment, Wait,
+    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Imminent, Inspector, Journal, Moment,
+    ScopeGrants, Wait,
 };
 use crate::reason::ReasonCode;
 use crate::record::{Attempt, Cause, Completion, Event, Indeterminate, Notice, Record, Status};
@@ -47,6 +48,8 @@ pub struct Ports {
     pub commitments: Arc<dyn Commitments>,
     /// Holds and approvals.
     pub holds: Arc<dyn Holds>,
+    /// Scopes that people give for a time.
+    pub grants: Arc<dyn ScopeGrants>,
     /// The file system, for judging paths.
     pub files: Arc<dyn Files>,
     /// Inspectors, which can only object.
@@ -191,9 +194,16 @@ impl Monitor {
     ) -> bool {
         let bundle = self.bundle();
         bundle.tool(server, operation).is_some_and(|tool| {
+            let seen_by = |caller: &Caller| {
+                tool.contract.required_scopes.iter().all(|scope| caller.holds(scope))
+                    && bundle.policy().conceivable(caller, tool)
+            };
             listing.matches(&tool.contract)
-                && tool.contract.required_scopes.iter().all(|scope| caller.holds(scope))
-                && bundle.policy().conceivable(caller, tool)
+                && (seen_by(caller) || {
+                    // Only who has been given something can see more than with the credential alone.
+                    let grants = self.ports.grants.in_force(caller, self.ports.clock.now()).unwrap_or_default();
+                    !grants.is_empty() && seen_by(&caller.with_grants(&grants))
+                })
         })
     }
 
@@ -202,6 +212,7 @@ impl Monitor {
     fn judge(&self, bundle: &Bundle, proposal: &Proposal, granted: &Grants) -> Judgement {
         let situation = Situation {
             bundle,
+            grants: self.ports.grants.as_ref(),
             files: self.ports.files.as_ref(),
             inspectors: &self.ports.inspectors,
             granted,
@@ -355,6 +366,7 @@ impl Monitor {
             argument_bytes: proposal.arguments().len() as u64,
             argument_names: judgement.names.clone(),
             decide_us: decided.micros_since(proposal.arrived),
+            grants: judgement.grants.iter().map(|grant| grant.id).collect(),
         };
         self.ports.journal.append(&Record::Attempt(Box::new(attempt)), Wait::Durable)?;
         Ok((call, self.ports.clock.now()))
@@ -371,28 +383,4 @@ impl fmt::Debug for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ports").field("inspectors", &self.inspectors.len()).finish_non_exhaustive()
     }
-}
-
-/// All that an approval is bound to: caller, operation at contract version and pin, arguments with their numbers as
-/// they were spelled, what else the message says, bundle.
-fn binding(bundle: &Bundle, proposal: &Proposal, judgement: &Judgement) -> Option<Binding> {
-    let contract = &judgement.tool.as_ref()?.contract;
-    let arguments = judgement.canonical.as_ref()?;
-    let spelled = Json::parse(proposal.arguments()).map(|json| json.spelled()).unwrap_or_default();
-    let caller = &proposal.caller;
-    let mut hasher = Hasher::new("refmon/binding/v2");
-    for part in [
-        caller.tenant().as_str().as_bytes(),
-        caller.user().as_str().as_bytes(),
-        caller.agent().as_str().as_bytes(),
-        contract.action().as_bytes(),
-        contract.pin.as_ref().map_or(&[][..], |pin| pin.as_bytes()),
-        arguments.as_bytes(),
-        spelled.as_bytes(),
-        proposal.beside.as_bytes(),
-        bundle.digest().as_bytes(),
-    ] {
-        hasher.part(part);
-    }
-    Some(Binding::from_bytes(hasher.finish()))
 }

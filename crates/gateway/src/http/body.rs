@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use refmon_core::limits;
@@ -29,10 +30,15 @@ pub(super) enum BodyError {
 
 /// Reads a body of at most one frame, in bounded time.
 pub(super) async fn read(body: Incoming) -> Result<Vec<u8>, BodyError> {
-    if body.size_hint().lower() > limits::FRAME_BYTES_MAX as u64 {
+    read_at_most(body, limits::FRAME_BYTES_MAX).await
+}
+
+/// Reads a body of at most so many bytes, in bounded time.
+pub(super) async fn read_at_most(body: Incoming, max: usize) -> Result<Vec<u8>, BodyError> {
+    if body.size_hint().lower() > max as u64 {
         return Err(BodyError::TooLarge);
     }
-    let collected = tokio::time::timeout(BODY, Limited::new(body, limits::FRAME_BYTES_MAX).collect()).await;
+    let collected = tokio::time::timeout(BODY, Limited::new(body, max).collect()).await;
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes().to_vec()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(BodyError::TooLarge),
@@ -45,6 +51,8 @@ pub(super) async fn read(body: Incoming) -> Result<Vec<u8>, BodyError> {
 pub(super) enum Answer {
     /// One piece.
     Whole(Option<Bytes>),
+    /// What somebody beside MCP answers.
+    Beside(UnsyncBoxBody<Bytes, Infallible>),
     /// Server-sent events (WHATWG HTML, section 9.2).
     Events { first: Option<Out>, rest: mpsc::Receiver<Out>, over: bool, alive: Interval },
 }
@@ -73,6 +81,7 @@ impl Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let (first, rest, over, alive) = match self.get_mut() {
+            Self::Beside(body) => return Pin::new(body).poll_frame(context),
             Self::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Events { first, rest, over, alive } => (first, rest, over, alive),
         };
@@ -100,6 +109,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
+            Self::Beside(body) => body.is_end_stream(),
             Self::Events { over, .. } => *over,
         }
     }
@@ -107,6 +117,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Beside(body) => body.size_hint(),
             Self::Events { .. } => SizeHint::default(),
         }
     }

@@ -12,10 +12,11 @@ use refmon_core::reason::ReasonCode;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::Authenticate;
 use super::body::{self, Answer, BodyError};
+use super::figures::readiness;
 use super::guard::Known;
 use super::headers::{self, Disagreement, MODERN};
+use super::{Authenticate, Beside, Peer};
 use crate::hub::{Client, Hub, Out};
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
 use crate::method::{LEGACY, Side, VERSIONS, find};
@@ -29,23 +30,24 @@ pub(super) struct Gate {
     pub(super) known: Known,
     pub(super) authenticate: Arc<dyn Authenticate>,
     pub(super) ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    pub(super) beside: Option<Arc<dyn Beside>>,
 }
 
 type Answered = Response<Answer>;
 
 impl Gate {
     /// Answers one HTTP request.
-    pub(super) async fn handle(&self, request: Request<Incoming>, loopback: bool) -> Answered {
+    pub(super) async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
         if let Err(status) = self.known.check(request.headers()) {
             return refused(status, "this gateway is not known under that name, or the page is not one of its own");
         }
         match request.uri().path() {
-            "/mcp" => self.mcp(request, loopback).await,
+            "/mcp" => self.mcp(request, peer).await,
             "/healthz" if request.method() == Method::GET => plain(StatusCode::OK, "alive\n"),
-            "/readyz" if request.method() == Method::GET => match (self.ready)() {
-                true => plain(StatusCode::OK, "ready\n"),
-                false => plain(StatusCode::SERVICE_UNAVAILABLE, "calls cannot be recorded, so none is made\n"),
-            },
+            "/readyz" if request.method() == Method::GET => {
+                let said = readiness((self.ready)());
+                plain(said.status(), said.into_body())
+            }
             "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp"
                 if request.method() == Method::GET =>
             {
@@ -54,20 +56,46 @@ impl Gate {
                     None => refused(StatusCode::NOT_FOUND, "there is nothing here"),
                 }
             }
-            _ => refused(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp"),
+            _ => self.beside(request, peer).await,
         }
     }
 
-    async fn mcp(&self, request: Request<Incoming>, loopback: bool) -> Answered {
-        let caller = match self.authenticate.authenticate(request.headers(), loopback).await {
+    /// What is not MCP: for an authenticated caller, and within a bound, as MCP is.
+    async fn beside(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
+        let answerer = self.beside.as_ref();
+        let found = answerer.and_then(|beside| Some((beside, beside.body_bytes_max(request.uri().path())?)));
+        let Some((beside, bytes_max)) = found else {
+            return refused(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp");
+        };
+        let caller = match self.caller(request.headers(), peer).await {
             Ok(caller) => caller,
-            Err(error) => {
-                let mut answer = refused(StatusCode::UNAUTHORIZED, "a valid credential is needed");
-                if let Ok(challenge) = HeaderValue::from_str(&error.challenge) {
-                    answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-                }
-                return answer;
+            Err(answer) => return *answer,
+        };
+        let (parts, body) = request.into_parts();
+        let bytes = match body::read_at_most(body, bytes_max).await {
+            Ok(bytes) => bytes,
+            Err(BodyError::TooLarge) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            Err(BodyError::TooSlow) => return refused(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
+            Err(BodyError::Broken) => return refused(StatusCode::BAD_REQUEST, "the body broke off"),
+        };
+        beside.answer(caller, Request::from_parts(parts, Bytes::from(bytes))).await.map(Answer::Beside)
+    }
+
+    /// The caller of a request, or the answer to nobody.
+    async fn caller(&self, headers: &HeaderMap, peer: &Peer) -> Result<Arc<Caller>, Box<Answered>> {
+        self.authenticate.authenticate(headers, peer).await.map_err(|error| {
+            let mut answer = refused(StatusCode::UNAUTHORIZED, "a valid credential is needed");
+            if let Ok(challenge) = HeaderValue::from_str(&error.challenge) {
+                answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             }
+            Box::new(answer)
+        })
+    }
+
+    async fn mcp(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
+        let caller = match self.caller(request.headers(), peer).await {
+            Ok(caller) => caller,
+            Err(answer) => return *answer,
         };
         match *request.method() {
             Method::POST => self.post(request, &caller).await,

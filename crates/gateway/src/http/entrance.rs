@@ -7,6 +7,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use refmon_core::caller::Caller;
 
+use super::Peer;
+
 /// A credential that is none. What the client is told says no more than that.
 #[derive(Debug)]
 pub struct Unauthenticated {
@@ -19,8 +21,8 @@ pub type Authenticated<'a> = Pin<Box<dyn Future<Output = Result<Arc<Caller>, Una
 
 /// Turns a credential into a caller, or into nothing.
 pub trait Authenticate: Send + Sync {
-    /// Looks at the headers of a request. `loopback` says that it came from this machine.
-    fn authenticate<'a>(&'a self, headers: &'a HeaderMap, loopback: bool) -> Authenticated<'a>;
+    /// Looks at the headers of a request, and at the other end of its connection.
+    fn authenticate<'a>(&'a self, headers: &'a HeaderMap, peer: &'a Peer) -> Authenticated<'a>;
 
     /// The protected resource metadata (RFC 9728), if there is an issuer.
     fn metadata(&self) -> Option<String>;

@@ -34,6 +34,8 @@ pub struct Figures {
     pub page: Page,
     /// Its media type.
     pub kind: &'static str,
+    /// Whether calls can be recorded, and so made: at `/readyz`, for a public listener that speaks TLS.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Figures {
@@ -80,6 +82,7 @@ impl Figures {
                 let text = tokio::task::block_in_place(|| (self.page)());
                 answer(StatusCode::OK, self.kind, text.into())
             }
+            ("/readyz", &Method::GET) => readiness((self.ready)()).map(|text| Full::new(text.into())),
             ("/metrics", _) => {
                 let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
                 answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
@@ -88,6 +91,17 @@ impl Figures {
             _ => plain(StatusCode::NOT_FOUND, "there is nothing here; figures are at /metrics\n"),
         }
     }
+}
+
+/// Whether calls can be recorded, as `/readyz` says it at each listener.
+pub(super) fn readiness(ready: bool) -> Response<&'static str> {
+    let (status, text) = match ready {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "calls cannot be recorded, so none is made\n"),
+    };
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    response
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

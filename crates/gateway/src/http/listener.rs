@@ -9,12 +9,13 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::door::Gate;
-use super::{Authenticate, Known};
+use super::{Authenticate, Beside, Known, Peer, Tls};
 use crate::hub::Hub;
 
 /// Connections at the same time. The next one waits until another has ended.
@@ -38,12 +39,15 @@ pub struct Doors {
     pub authenticate: Arc<dyn Authenticate>,
     /// Whether calls can be recorded, and so made.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Who answers what is not MCP.
+    pub beside: Option<Arc<dyn Beside>>,
 }
 
 /// A socket that is listened to.
 #[derive(Debug)]
 pub struct Listener {
     pub(super) socket: TcpListener,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
@@ -52,7 +56,14 @@ impl Listener {
     /// # Errors
     /// An error of the operating system, such as an address that is in use.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await? })
+        Ok(Self { socket: TcpListener::bind(address).await?, tls: None })
+    }
+
+    /// Speaks TLS, and nothing else, at the socket.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(Arc::new(tls));
+        self
     }
 
     /// The address that is listened at, with the port that was chosen if it was 0.
@@ -67,8 +78,8 @@ impl Listener {
     /// every client's servers are let go.
     pub async fn serve(self, doors: Doors, mut stop: watch::Receiver<bool>) {
         let hub = Arc::clone(&doors.hub);
-        let Doors { hub: clients, known, authenticate, ready } = doors;
-        let gate = Arc::new(Gate { hub: clients, known, authenticate, ready });
+        let Doors { hub: clients, known, authenticate, ready, beside } = doors;
+        let gate = Arc::new(Gate { hub: clients, known, authenticate, ready, beside });
         let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(connections_max())));
         let mut sweep = tokio::time::interval(SWEEP);
         while !*stop.borrow() {
@@ -92,17 +103,17 @@ impl Listener {
             };
             // Without it, small events wait for the client's acknowledgement of the one before.
             drop(stream.set_nodelay(true));
-            let gate = Arc::clone(&gate);
-            let service = service_fn(move |request| {
-                let gate = Arc::clone(&gate);
-                async move { Ok::<_, Infallible>(gate.handle(request, from.ip().is_loopback()).await) }
-            });
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES_MAX);
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            let (gate, tls, watcher) = (Arc::clone(&gate), self.tls.clone(), graceful.watcher());
+            let loopback = from.ip().is_loopback();
             tokio::spawn(async move {
-                // What goes wrong with a connection is the client's to notice.
-                drop(connection.await);
+                match tls {
+                    None => speak(stream, Peer::plain(loopback), gate, watcher).await,
+                    Some(tls) => {
+                        if let Some((stream, peer)) = tls.accept(stream, loopback).await {
+                            speak(stream, peer, gate, watcher).await;
+                        }
+                    }
+                }
                 drop(permit);
             });
         }
@@ -110,6 +121,22 @@ impl Listener {
         drop(tokio::time::timeout(DRAIN, graceful.shutdown()).await);
         hub.close();
     }
+}
+
+/// Speaks HTTP over a connection until it ends.
+async fn speak<S>(stream: S, peer: Peer, gate: Arc<Gate>, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let peer = Arc::new(peer);
+    let service = service_fn(move |request| {
+        let (gate, peer) = (Arc::clone(&gate), Arc::clone(&peer));
+        async move { Ok::<_, Infallible>(gate.handle(request, &peer).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES_MAX);
+    // What goes wrong with a connection is the client's to notice.
+    drop(watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await);
 }
 
 /// Half of the files that this process may open: the other half is for servers, their streams and the journal.

@@ -5,8 +5,10 @@
 //! ```
 //!
 //! HTTP/1.1 only. Nothing of a request is looked at before its `Host` and `Origin` are ones that this gateway is known
-//! under, and no body is read before its caller is known. TLS is a reverse proxy's job for now.
+//! under, and no body is read before its caller is known. What is not MCP is asked of whoever
+//! is [`Beside`] it, for a caller that has been authenticated.
 
+mod beside;
 mod body;
 mod door;
 mod entrance;
@@ -14,8 +16,13 @@ mod figures;
 mod guard;
 mod headers;
 mod listener;
+mod peer;
+mod tls;
 
+pub use beside::{Answering, Beside};
 pub use entrance::{Authenticate, Authenticated, Unauthenticated};
 pub use figures::{Figures, Page};
 pub use guard::Known;
 pub use listener::{Doors, Listener};
+pub use peer::Peer;
+pub use tls::{Tls, TlsError, TlsFiles};

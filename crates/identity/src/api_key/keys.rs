@@ -14,6 +14,7 @@ use zeroize::Zeroize as _;
 
 use crate::limits;
 use crate::refused::{Refused, Why};
+use crate::roles::Roles;
 
 use super::file::{self, Lock, Stamp};
 use super::{KeyFileError, KeyId, credential, wire};
@@ -31,6 +32,8 @@ pub struct NewKey {
     pub agent: AgentId,
     /// The scopes.
     pub scopes: Vec<Scope>,
+    /// The roles, by name.
+    pub roles: Vec<String>,
     /// The second from which on it is refused: at most a year ahead.
     pub expires: u64,
 }
@@ -48,6 +51,8 @@ pub struct KeyRecord {
     pub agent: AgentId,
     /// The scopes.
     pub scopes: Vec<Scope>,
+    /// The roles, by name. What they grant is looked up at each use.
+    pub roles: Vec<String>,
     /// When it was issued.
     pub created: u64,
     /// The second from which on it is refused.
@@ -78,6 +83,7 @@ pub struct ApiKeys {
     path: PathBuf,
     pepper: Secret<[u8; 32]>,
     seen: RwLock<Option<Seen>>,
+    roles: Arc<Roles>,
 }
 
 impl ApiKeys {
@@ -96,7 +102,14 @@ impl ApiKeys {
             }
             None => file::replace(&path, &wire::print(&path, &Keys::new())?, &lock)?,
         }
-        Ok(Self { path, pepper, seen: RwLock::default() })
+        Ok(Self { path, pepper, seen: RwLock::default(), roles: Arc::default() })
+    }
+
+    /// With what the roles of keys grant. Without it, they grant nothing.
+    #[must_use]
+    pub fn with_roles(mut self, roles: Arc<Roles>) -> Self {
+        self.roles = roles;
+        self
     }
 
     /// Issues a key. The secret is in the answer and nowhere else: it can be shown once.
@@ -107,11 +120,14 @@ impl ApiKeys {
         let created = now.unix_us / 1_000_000;
         let seconds = new.expires.checked_sub(created).filter(|seconds| *seconds > 0);
         seconds.filter(|seconds| *seconds <= limits::API_KEY_SECONDS_MAX).ok_or(KeyFileError::Expiry)?;
-        let NewKey { tenant, user, agent, scopes, expires } = new;
+        let NewKey { tenant, user, agent, scopes, roles, expires } = new;
+        if !wire::acceptable(&roles) {
+            return Err(KeyFileError::Entry { path: self.path.clone(), member: "roles" });
+        }
         let id = KeyId::from_random(file::random()?);
         let secret = Secret::new(file::random()?);
         let code = self.code(id, &secret);
-        let record = KeyRecord { id, tenant, user, agent, scopes, created, expires, revoked: None };
+        let record = KeyRecord { id, tenant, user, agent, scopes, roles, created, expires, revoked: None };
         self.change(|keys| {
             if keys.len() >= limits::API_KEYS_MAX {
                 return Err(KeyFileError::Full);
@@ -169,7 +185,8 @@ impl ApiKeys {
         if now.unix_us / 1_000_000 >= record.expires {
             return Err(Why::ApiKeyExpired.into());
         }
-        let KeyRecord { tenant, user, agent, scopes, .. } = record.clone();
+        let KeyRecord { tenant, user, agent, mut scopes, roles, .. } = record.clone();
+        scopes.extend(self.roles.expand(roles.iter().map(String::as_str)));
         Ok(Caller::authenticated(IdentityKind::ApiKey, tenant, user, agent, scopes))
     }
 

@@ -17,6 +17,7 @@ fn new(expires: u64) -> NewKey {
         user: UserId::parse("ada").unwrap(),
         agent: AgentId::parse("ci").unwrap(),
         scopes: vec![Scope::parse("mail:read").unwrap()],
+        roles: vec![],
         expires,
     }
 }

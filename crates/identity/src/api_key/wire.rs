@@ -32,6 +32,9 @@ struct Entry {
     user: String,
     agent: String,
     scopes: Vec<String>,
+    /// Absent in files that were written before there were roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
     created: u64,
     expires: u64,
     revoked: Option<u64>,
@@ -63,6 +66,9 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Keys, KeyFileError> {
 fn stored(entry: &Entry) -> Result<Stored, &'static str> {
     let code = URL_SAFE_NO_PAD.decode(&entry.code).ok().and_then(|code| code.try_into().ok()).ok_or("code")?;
     let scopes: Result<Vec<Scope>, _> = entry.scopes.iter().map(|scope| Scope::parse(scope)).collect();
+    if !acceptable(&entry.roles) {
+        return Err("roles");
+    }
     let seconds = entry.expires.checked_sub(entry.created).ok_or("expires")?;
     if seconds > limits::API_KEY_SECONDS_MAX {
         return Err("expires");
@@ -73,11 +79,18 @@ fn stored(entry: &Entry) -> Result<Stored, &'static str> {
         user: UserId::parse(&entry.user).map_err(|_| "user")?,
         agent: AgentId::parse(&entry.agent).map_err(|_| "agent")?,
         scopes: scopes.map_err(|_| "scopes")?,
+        roles: entry.roles.clone(),
         created: entry.created,
         expires: entry.expires,
         revoked: entry.revoked,
     };
     Ok(Stored { record, code })
+}
+
+/// Whether these can be the names of roles. Which roles there are is the configuration's to say.
+pub(super) fn acceptable(roles: &[String]) -> bool {
+    let name = |name: &String| !name.is_empty() && name.len() <= refmon_core::limits::ID_BYTES_MAX;
+    roles.len() <= limits::ROLES_MAX && roles.iter().all(name)
 }
 
 /// Writes the file, in the order of identifiers.
@@ -99,6 +112,7 @@ fn entry(stored: &Stored) -> Entry {
         user: record.user.to_string(),
         agent: record.agent.to_string(),
         scopes: record.scopes.iter().map(Scope::to_string).collect(),
+        roles: record.roles.clone(),
         created: record.created,
         expires: record.expires,
         revoked: record.revoked,

@@ -34,7 +34,10 @@ impl Signed<'_> {
         let tenant = mapping::tenant(self.issuer.tenant_from(), self.claims)?;
         let user = mapping::user(self.issuer.user_claim(), self.claims)?;
         let agent = mapping::agent(self.issuer.agent_from(), self.claims)?;
-        let scopes = mapping::scopes(self.issuer.scopes_from(), self.claims)?;
+        let mut scopes = mapping::scopes(self.issuer.scopes_from(), self.claims)?;
+        if let Some(from) = self.issuer.roles_from() {
+            scopes.extend(mapping::roles(from, self.claims)?);
+        }
         Ok((Caller::authenticated(IdentityKind::Token, tenant, user, agent, scopes), until))
     }
 

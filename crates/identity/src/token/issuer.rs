@@ -1,10 +1,13 @@
 //! An issuer, as the operator configures it.
 
+use std::sync::Arc;
+
 use refmon_core::ids::TenantId;
 use url::Url;
 
 use crate::limits;
 use crate::resource::{self, AddressError, Resource};
+use crate::roles::Roles;
 
 use super::Algorithm;
 use super::mapping::{AgentFrom, ScopesFrom, TenantFrom};
@@ -26,6 +29,7 @@ pub struct Issuer {
     user: String,
     agent: AgentFrom,
     scopes: ScopesFrom,
+    roles: Option<(String, Arc<Roles>)>,
 }
 
 /// An issuer that cannot be configured like this.
@@ -77,6 +81,7 @@ impl Issuer {
             user: "sub".to_owned(),
             agent: AgentFrom::Standard,
             scopes: ScopesFrom::Standard,
+            roles: None,
         })
     }
 
@@ -148,6 +153,16 @@ impl Issuer {
         Ok(self)
     }
 
+    /// Takes roles from a claim, and what they grant from the operator. Without it, tokens have no roles.
+    ///
+    /// # Errors
+    /// [`IssuerError::ClaimName`] if the name is empty.
+    pub fn with_roles(mut self, claim: &str, roles: Arc<Roles>) -> Result<Self, IssuerError> {
+        named(claim)?;
+        self.roles = Some((claim.to_owned(), roles));
+        Ok(self)
+    }
+
     /// The issuer's name, as it was spelled: names are compared byte by byte (RFC 8414, section 4).
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -200,6 +215,10 @@ impl Issuer {
 
     pub(super) const fn scopes_from(&self) -> &ScopesFrom {
         &self.scopes
+    }
+
+    pub(super) const fn roles_from(&self) -> Option<&(String, Arc<Roles>)> {
+        self.roles.as_ref()
     }
 }
 

@@ -1,10 +1,14 @@
 //! From verified claims to the parts of a caller.
 
+use std::sync::Arc;
+
 use refmon_core::ids::{AgentId, Scope, TenantId, UserId};
 use refmon_core::json::Json;
+use refmon_core::limits as core_limits;
 
 use crate::limits;
 use crate::refused::Why;
+use crate::roles::Roles;
 
 /// Where a token's tenant comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +89,23 @@ pub(super) fn scopes(from: &ScopesFrom, claims: &Json<'_>) -> Result<Vec<Scope>,
         ScopesFrom::Standard if claims.member("scope").is_some() => "scope",
         ScopesFrom::Standard => "scp",
     };
+    texts(claims, name, limits::SCOPES_MAX)?
+        .into_iter()
+        .map(|text| Scope::parse(text).map_err(|_| absent(name)))
+        .collect()
+}
+
+/// The scopes that the roles of a token grant. No claim means no roles, and a name that is no role's grants nothing.
+pub(super) fn roles((name, roles): &(String, Arc<Roles>), claims: &Json<'_>) -> Result<Vec<Scope>, Why> {
+    let names = texts(claims, name, limits::ROLES_MAX)?;
+    if names.iter().any(|name| name.len() > core_limits::ID_BYTES_MAX) {
+        return Err(absent(name));
+    }
+    Ok(roles.expand(names))
+}
+
+/// A text with single spaces between its words, or an array of texts.
+fn texts<'a>(claims: &'a Json<'_>, name: &str, max: usize) -> Result<Vec<&'a str>, Why> {
     let texts: Vec<&str> = match claims.member(name) {
         None => Vec::new(),
         Some(Json::Text(text)) if text.is_empty() => Vec::new(),
@@ -94,10 +115,7 @@ pub(super) fn scopes(from: &ScopesFrom, claims: &Json<'_>) -> Result<Vec<Scope>,
         }
         Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_)) => return Err(absent(name)),
     };
-    if texts.len() > limits::SCOPES_MAX {
-        return Err(absent(name));
-    }
-    texts.into_iter().map(|text| Scope::parse(text).map_err(|_| absent(name))).collect()
+    if texts.len() > max { Err(absent(name)) } else { Ok(texts) }
 }
 
 fn text<'a>(claims: &'a Json<'_>, name: &str) -> Result<&'a str, Why> {

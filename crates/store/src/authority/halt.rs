@@ -4,13 +4,15 @@
 //! effect at once in every process. The file counts by being there, whatever is in it: `touch` halts as well as
 //! `refmon halt`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use refmon_core::caller::Caller;
 use refmon_core::decision::{Objection, Veto};
+use refmon_core::digest::Hasher;
+use refmon_core::ids::TenantId;
 use refmon_core::ports::{Inspector, Moment, Question};
 use refmon_core::reason::ReasonCode;
 
@@ -28,6 +30,21 @@ impl Switch {
     #[must_use]
     pub fn of(data: &Path) -> Self {
         Self { file: data.join("halted") }
+    }
+
+    /// The switch of one tenant beside this one, which is everybody's: a file in the folder `halts`. The file is named by
+    /// a digest, so that no tenant's name leads to another's file.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: &TenantId) -> Self {
+        let mut hasher = Hasher::new("refmon/halt/v1");
+        hasher.part(tenant.as_str().as_bytes());
+        let name = hasher.finish().iter().fold(String::with_capacity(64), |mut name, byte| {
+            for digit in [byte >> 4, byte & 15] {
+                name.extend(char::from_digit(digit.into(), 16));
+            }
+            name
+        });
+        Self { file: self.file.with_file_name("halts").join(name) }
     }
 
     /// The file.
@@ -53,6 +70,7 @@ impl Switch {
     /// # Errors
     /// An error of the file system. It may be on then: the file is made before it is written.
     pub fn put_on(&self, words: &str) -> io::Result<bool> {
+        self.make_folder()?;
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file);
         let mut file = match made {
             Ok(file) => file,
@@ -87,6 +105,16 @@ impl Switch {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Makes the folder of tenants' switches. The data folder itself is never made here.
+    fn make_folder(&self) -> io::Result<()> {
+        let Some(folder) = self.file.parent().filter(|folder| folder.ends_with("halts")) else { return Ok(()) };
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Ok(()) => File::open(folder.parent().unwrap_or(Path::new("/")))?.sync_all(),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn sync_folder(&self) -> io::Result<()> {
         File::open(self.file.parent().unwrap_or(Path::new("/")))?.sync_all()
     }
@@ -108,9 +136,11 @@ impl Halt {
 }
 
 impl Inspector for Halt {
-    fn preclude(&self, _: &Caller, _: Moment) -> Option<Veto> {
+    fn preclude(&self, caller: &Caller, _: Moment) -> Option<Veto> {
         // What cannot be looked at is taken for on.
-        let halted = self.configured || self.switch.is_on().unwrap_or(true);
+        let halted = self.configured
+            || self.switch.is_on().unwrap_or(true)
+            || self.switch.of_tenant(caller.tenant()).is_on().unwrap_or(true);
         halted.then(|| ReasonCode::Halted.into())
     }
 
@@ -121,7 +151,7 @@ impl Inspector for Halt {
 
 #[cfg(test)]
 mod tests {
-    use refmon_core::ids::{AgentId, TenantId, UserId};
+    use refmon_core::ids::{AgentId, UserId};
 
     use super::*;
 
@@ -148,6 +178,23 @@ mod tests {
         fs::remove_file(switch.file()).unwrap();
         fs::create_dir(switch.file()).unwrap();
         assert!(halted(&halt), "a folder is there");
+    }
+
+    #[test]
+    fn a_tenants_halt_is_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let switch = Switch::of(folder.path());
+        let halt = Halt::new(false, switch.clone());
+        let (own, other) = (TenantId::parse("t").unwrap(), TenantId::parse("../t").unwrap());
+        assert!(switch.of_tenant(&other).put_on("x").unwrap());
+        assert!(!halted(&halt), "another tenant's halt");
+        assert!(switch.of_tenant(&own).put_on("x").unwrap() && !switch.of_tenant(&own).put_on("y").unwrap());
+        assert!(halted(&halt) && !switch.is_on().unwrap());
+        assert!(switch.of_tenant(&own).take_off().unwrap());
+        assert!(!halted(&halt) && switch.of_tenant(&other).is_on().unwrap());
+        fs::remove_dir_all(folder.path().join("halts")).unwrap();
+        fs::write(folder.path().join("halts"), "").unwrap();
+        assert!(halted(&halt), "what cannot be looked at is on");
     }
 
     #[test]

@@ -1,0 +1,31 @@
+//! What an approval is bound to.
+
+use crate::bundle::Bundle;
+use crate::digest::{Binding, Hasher};
+use crate::json::Json;
+
+use super::{Judgement, Proposal};
+
+/// All that an approval is bound to: caller, operation at contract version and pin, arguments with their numbers as
+/// they were spelled, what else the message says, bundle.
+pub(super) fn binding(bundle: &Bundle, proposal: &Proposal, judgement: &Judgement) -> Option<Binding> {
+    let contract = &judgement.tool.as_ref()?.contract;
+    let arguments = judgement.canonical.as_ref()?;
+    let spelled = Json::parse(proposal.arguments()).map(|json| json.spelled()).unwrap_or_default();
+    let caller = &proposal.caller;
+    let mut hasher = Hasher::new("refmon/binding/v2");
+    for part in [
+        caller.tenant().as_str().as_bytes(),
+        caller.user().as_str().as_bytes(),
+        caller.agent().as_str().as_bytes(),
+        contract.action().as_bytes(),
+        contract.pin.as_ref().map_or(&[][..], |pin| pin.as_bytes()),
+        arguments.as_bytes(),
+        spelled.as_bytes(),
+        proposal.beside.as_bytes(),
+        bundle.digest().as_bytes(),
+    ] {
+        hasher.part(part);
+    }
+    Some(Binding::from_bytes(hasher.finish()))
+}

@@ -1,0 +1,27 @@
+//! What is answered beside MCP on the same listener: APIs and pages, by whoever is given for it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use refmon_core::caller::Caller;
+
+/// What an answer comes to. Its body may be a stream that goes on; a client that reads slowly is read slowly for.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Response<UnsyncBoxBody<Bytes, Infallible>>> + Send + 'a>>;
+
+/// Answers requests at paths that are not the gateway's own.
+///
+/// It is given what this listener has made sure of: `Host` and `Origin` are known ones, the caller is authenticated, and
+/// the body is whole and within its bound. It never reaches a server.
+pub trait Beside: Send + Sync {
+    /// Whether it answers at a path, and how many bytes a body sent there may have. What nobody answers is not found,
+    /// without a look at the credential.
+    fn body_bytes_max(&self, path: &str) -> Option<usize>;
+
+    /// Answers a request of a caller.
+    fn answer<'a>(&'a self, caller: Arc<Caller>, request: Request<Bytes>) -> Answering<'a>;
+}

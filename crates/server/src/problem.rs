@@ -1,0 +1,62 @@
+//! Problems: what is wrong with a request, as `application/problem+json` (RFC 9457).
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use crate::server::{Body, whole};
+
+/// A problem. Its words are ours: nothing of the request stands in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// Nothing is at this path.
+    NotFound,
+    /// The method is not one of these.
+    Method(&'static str),
+    /// The caller lacks the scope, or asks for something of another tenant, or for something that does not exist: which of
+    /// them is not said.
+    Forbidden,
+    /// The body is not declared as JSON.
+    MediaType,
+    /// The body is not what belongs there.
+    Body(&'static str),
+    /// What is needed to answer does not answer.
+    Unavailable,
+}
+
+impl Problem {
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "there is nothing here"),
+            Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method", "use a method of the header `Allow`"),
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "this needs the scope `refmon:halt`, and is for your own tenant only",
+            ),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "send `application/json`"),
+            Self::Body(detail) => (StatusCode::BAD_REQUEST, "body", detail),
+            Self::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "this could not be done, or not be recorded")
+            }
+        }
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn answer(self) -> Response<Body> {
+        let (status, code, detail) = self.parts();
+        let title = status.canonical_reason().unwrap_or_default();
+        let value =
+            json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "code": code, "detail": detail });
+        let mut answer = Response::new(whole(value.to_string()));
+        *answer.status_mut() = status;
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Self::Method(allowed) = self {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        answer
+    }
+}
