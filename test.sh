@@ -14,6 +14,7 @@ esac
 need_cargo
 need_node
 need_python
+need_openssl
 need_nextest
 # The release profile, so that the quick start's build serves the tests too: Cedar takes minutes to compile.
 say "building refmon"

@@ -33,6 +33,11 @@ need_python() {
   python3 -c 'import venv, ensurepip' 2> /dev/null || apt_install python3-venv
 }
 
+# Certificates for the tests of TLS.
+need_openssl() {
+  command -v openssl > /dev/null || apt_install openssl
+}
+
 need_nextest() {
   cargo nextest --version > /dev/null 2>&1 || cargo install --locked cargo-nextest --quiet
 }
