@@ -16,6 +16,7 @@ use super::Authenticate;
 use super::body::{self, Answer, BodyError};
 use super::guard::Known;
 use super::headers::{self, Disagreement, MODERN};
+use super::standing;
 use crate::hub::{Client, Hub, Out};
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
 use crate::method::{LEGACY, Side, VERSIONS, find};
@@ -69,11 +70,17 @@ impl Gate {
                 return answer;
             }
         };
+        let headers = request.headers().clone();
+        let answer = self.authenticated(request, &caller).await;
+        answer.map(|body| body.while_standing(|| standing::of(&self.authenticate, &headers, loopback, &caller)))
+    }
+
+    async fn authenticated(&self, request: Request<Incoming>, caller: &Arc<Caller>) -> Answered {
         match *request.method() {
-            Method::POST => self.post(request, &caller).await,
-            Method::GET => self.stream(request.headers(), &caller),
+            Method::POST => self.post(request, caller).await,
+            Method::GET => self.stream(request.headers(), caller),
             Method::DELETE => match session(request.headers()) {
-                Ok(Some(id)) if self.hub.end(id, &caller) => empty(StatusCode::NO_CONTENT),
+                Ok(Some(id)) if self.hub.end(id, caller) => empty(StatusCode::NO_CONTENT),
                 Ok(_) => no_session(),
                 Err(_) => bad_session(),
             },
@@ -241,17 +248,17 @@ impl Gate {
             _ => return refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable; try again later"),
         };
         let (client, hello) = client;
+        // A client that goes away meanwhile never learns of its session, so that must not stay.
+        let mut begun = Begun { hub: &self.hub, session: Some((&session, caller)) };
         let first = client.request(hello, HeaderMap::new()).recv().await;
         let Some(Out::Last(bytes)) = first else {
-            self.hub.end(&session, caller);
             return refused(StatusCode::BAD_GATEWAY, "the tool server did not answer");
         };
         // A handshake that failed begins no session.
-        let begun = Members::parse(&bytes, Strictness::Lenient).is_ok_and(|members| members.find("result").is_some());
+        let agreed = Members::parse(&bytes, Strictness::Lenient).is_ok_and(|members| members.find("result").is_some());
         let mut answer = json_answer(StatusCode::OK, bytes);
-        if !begun {
-            self.hub.end(&session, caller);
-        } else if let Ok(session) = HeaderValue::from_str(&session) {
+        if let (true, Ok(session)) = (agreed, HeaderValue::from_str(&session)) {
+            begun.session = None;
             answer.headers_mut().insert(SESSION, session);
         }
         answer
@@ -269,6 +276,20 @@ impl Gate {
                 let _waited_for = client.answer(message);
                 empty(StatusCode::ACCEPTED)
             }
+        }
+    }
+}
+
+/// A session that ends unless its client learns of it.
+struct Begun<'g> {
+    hub: &'g Hub,
+    session: Option<(&'g str, &'g Caller)>,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if let Some((session, caller)) = self.session {
+            self.hub.end(session, caller);
         }
     }
 }

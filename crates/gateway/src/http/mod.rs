@@ -14,6 +14,8 @@ mod figures;
 mod guard;
 mod headers;
 mod listener;
+mod patient;
+mod standing;
 
 pub use entrance::{Authenticate, Authenticated, Unauthenticated};
 pub use figures::{Figures, Page};
