@@ -110,13 +110,22 @@ pub(crate) struct InitOptions {
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Take all servers of an MCP client's configuration file, which is only read
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "server"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "server", "url"])]
     pub(crate) from: Option<PathBuf>,
+    /// Take the server that is reached at this URL
+    #[arg(long, conflicts_with = "server")]
+    pub(crate) url: Option<String>,
+    /// A header for the URL, its secret by reference, such as `Authorization=env://TOKEN`; repeat it for more
+    #[arg(long = "header", value_name = "NAME=VALUE", requires = "url")]
+    pub(crate) headers: Vec<String>,
+    /// The URL, or those of the file, may lead to this machine or into a private network
+    #[arg(long)]
+    pub(crate) private: bool,
     /// Start the command, or the commands, without asking
     #[arg(long)]
     pub(crate) yes: bool,
     /// The server's command and arguments
-    #[arg(last = true, required_unless_present = "from", value_name = "CMD")]
+    #[arg(last = true, required_unless_present_any = ["from", "url"], value_name = "CMD")]
     pub(crate) server: Vec<OsString>,
 }
 
@@ -292,6 +301,9 @@ pub(crate) enum AuditCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct SearchOptions {
+    /// The tenant whose records are looked at [default: that of the configuration]
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
     /// permit, hold or deny
     #[arg(long)]
     pub(crate) decision: Option<String>,

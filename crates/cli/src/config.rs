@@ -68,6 +68,8 @@ pub(crate) struct Listen {
     pub(crate) metrics: Option<SocketAddr>,
     /// Names under which scrapers on other machines reach it; needed if it is not on loopback.
     pub(crate) metrics_hosts: Vec<String>,
+    /// How many server processes one caller may have at the same time.
+    pub(crate) processes_per_caller: Option<std::num::NonZeroU16>,
 }
 
 /// TLS of the listener.
@@ -83,7 +85,15 @@ pub(crate) struct ListenTls {
 impl Default for Listen {
     fn default() -> Self {
         let http = SocketAddr::from(([127, 0, 0, 1], 8700));
-        Self { http, hosts: Vec::new(), tls: None, behind_tls: false, metrics: None, metrics_hosts: Vec::new() }
+        Self {
+            http,
+            hosts: Vec::new(),
+            tls: None,
+            behind_tls: false,
+            metrics: None,
+            metrics_hosts: Vec::new(),
+            processes_per_caller: None,
+        }
     }
 }
 

@@ -256,16 +256,8 @@ impl Home {
     /// How a server is reached: its command, or its URL with the operator's own credentials.
     pub(crate) fn reach(&self, server: &Server) -> Result<Reach> {
         let Some(url) = &server.url else { return Ok(Reach::Command(self.launch(server, &[])?)) };
-        let place = format!("server `{}`", server.name);
-        let url = expand(&place, "url", url)?;
-        let headers = server
-            .headers
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), resolve(&place, &format!("headers.{name}"), value)?)));
-        let reachable = if server.private { Reachable::Anywhere } else { Reachable::Public };
-        let remote = Remote::new(&url, headers.collect::<Result<Vec<_>>>()?, reachable);
-        let remote = remote.map_err(|error| ConfigError::new(format!("server `{}`: {error}", server.name)))?;
-        Ok(Reach::Remote(remote))
+        let headers = server.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        remote(&server.name, url, headers, server.private)
     }
 
     /// The collector of traces, if there is one.
@@ -316,6 +308,22 @@ pub(crate) struct Assembled {
     pub(crate) journal: Arc<Evidence>,
     pub(crate) opened: Opened,
     pub(crate) warnings: usize,
+}
+
+/// A server at a URL, with the credentials that its headers refer to.
+pub(crate) fn remote<'h>(
+    server: &str,
+    url: &str,
+    headers: impl Iterator<Item = (&'h str, &'h str)>,
+    private: bool,
+) -> Result<Reach> {
+    let place = format!("server `{server}`");
+    let url = expand(&place, "url", url)?;
+    let headers =
+        headers.map(|(name, value)| Ok((name.to_owned(), resolve(&place, &format!("headers.{name}"), value)?)));
+    let reachable = if private { Reachable::Anywhere } else { Reachable::Public };
+    let remote = Remote::new(&url, headers.collect::<Result<Vec<_>>>()?, reachable);
+    Ok(Reach::Remote(remote.map_err(|error| ConfigError::new(format!("{place}: {error}")))?))
 }
 
 /// A command in a cleared environment and in the folder that relative paths start from: where the server resolves

@@ -401,6 +401,7 @@ impl Planned {
             env: pairs(&self.env),
             url: self.url.as_ref().map(Template::written),
             headers: pairs(&self.headers),
+            private: false,
             comment: String::new(),
         }
     }

@@ -36,6 +36,8 @@ pub(crate) struct Entry {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) url: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
+    /// Whether the URL may lead to this machine or into a private network.
+    pub(crate) private: bool,
     /// Lines for the operator above the entry.
     pub(crate) comment: String,
 }
@@ -211,6 +213,9 @@ impl Entry {
         table.insert("name", toml_edit::value(&self.name));
         if let Some(url) = &self.url {
             table.insert("url", toml_edit::value(url));
+            if self.private {
+                table.insert("private", toml_edit::value(true));
+            }
         } else {
             let command: toml_edit::Array = self.command.iter().collect();
             table.insert("command", toml_edit::value(command));

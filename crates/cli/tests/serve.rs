@@ -10,6 +10,8 @@
 #[path = "serve/gateway.rs"]
 mod gateway;
 
+#[path = "serve/bounds.rs"]
+mod bounds;
 #[path = "serve/bridges.rs"]
 mod bridges;
 #[path = "serve/callers.rs"]
@@ -26,9 +28,15 @@ mod hostile;
 mod issuers;
 #[path = "serve/metrics.rs"]
 mod metrics;
+#[path = "serve/newer_client.rs"]
+mod newer_client;
+#[path = "serve/older_client.rs"]
+mod older_client;
 #[path = "serve/operations.rs"]
 mod operations;
 #[path = "serve/tls.rs"]
 mod tls;
 #[path = "serve/traces.rs"]
 mod traces;
+#[path = "serve/upstreams.rs"]
+mod upstreams;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use refmon_audit::reader::{self, Cursor, Follower};
 use refmon_audit::record::{self, Envelope};
 use refmon_audit::{fsck, verify};
-use refmon_core::ids::CallId;
+use refmon_core::ids::{CallId, TenantId};
 use refmon_core::kinds::plain::unix_seconds;
 use refmon_core::record::{Asked, Attempt, Commitment, Deed, Event, Record};
 use refmon_store::index::{Entry, Index, Place, Query};
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments, command: &AuditCommand, output: Output)
 fn tail(home: &Home, follow: bool, lines: usize, output: Output) -> Result<Answer> {
     let mut follower = if follow { Some(Follower::from_now(&home.journal_folder())?) } else { None };
     let limit = u32::try_from(lines).unwrap_or(u32::MAX);
-    for envelope in find(home, &Query { limit, ..Query::default() }, output)? {
+    for envelope in find(home, home.caller()?.tenant(), &Query { limit, ..Query::default() }, output)? {
         output.event(&value(&envelope), || line(&envelope.record));
     }
     while let Some(follower) = follower.as_mut() {
@@ -66,7 +66,11 @@ fn search(home: &Home, options: &SearchOptions, output: Output) -> Result<Answer
         since_us: since.transpose()?.map(|seconds| seconds.saturating_mul(1_000_000)),
         limit: options.limit,
     };
-    let found = find(home, &query, output)?;
+    let tenant = match &options.tenant {
+        Some(tenant) => TenantId::parse(tenant).map_err(|error| ConfigError::new(format!("`--tenant`: {error}")))?,
+        None => home.caller()?.tenant().clone(),
+    };
+    let found = find(home, &tenant, &query, output)?;
     let rows: Vec<Value> = found.iter().map(value).collect();
     output.result(&json!(rows), || {
         let lines: Vec<String> = found.iter().map(|envelope| line(&envelope.record)).collect();
@@ -96,9 +100,9 @@ fn show(home: &Home, call: &str, output: Output) -> Result<Answer> {
     Ok(if found.is_empty() { Answer::No } else { Answer::Yes })
 }
 
-fn find(home: &Home, query: &Query, output: Output) -> Result<Vec<Envelope>> {
+fn find(home: &Home, tenant: &TenantId, query: &Query, output: Output) -> Result<Vec<Envelope>> {
     let index = caught_up(home, output)?;
-    decode(index.search(home.caller()?.tenant(), query)?)
+    decode(index.search(tenant, query)?)
 }
 
 fn decode(rows: Vec<Vec<u8>>) -> Result<Vec<Envelope>> {

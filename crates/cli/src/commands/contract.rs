@@ -29,9 +29,9 @@ pub(crate) fn run(arguments: &Arguments, command: &ContractCommand, output: Outp
     let server = home.server(name)?;
     let path = home.path(&server.contract);
     let known = known(&path)?;
-    let launch = home.launch(server, &[])?;
+    let reach = home.reach(server)?;
     let told = output;
-    let offer = probe::ask(&launch, move |text| told.say(text))?;
+    let offer = probe::ask(&reach, move |text| told.say(text))?;
     let changes = changes(&known, &offer.tools);
     let rows: Vec<Value> = changes.iter().map(Change::value).collect();
     if accept.is_none() || changes.is_empty() || !output.json {

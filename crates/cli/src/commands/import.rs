@@ -9,17 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 use refmon_core::secret::Secret;
+use refmon_gateway::link::{Reach, Reachable, Remote};
 use refmon_gateway::probe::{self, Offer};
 use refmon_policy::Sources;
 use refmon_policy::source::definitions_path;
 use serde_json::{Value, json};
 
 use super::contract::confirm;
+use crate::args::InitOptions;
 use crate::client;
 use crate::config::{Config, ConfigError};
 use crate::home;
 use crate::output::{Answer, Output, table};
 use crate::plan::{self, Out, Planned};
+use crate::secrets::Template;
 use crate::setup::{self, Entry, Row, Site};
 use crate::suggest::{self, Suggestion};
 
@@ -27,11 +30,11 @@ use crate::suggest::{self, Suggestion};
 enum Taken {
     /// What it offers, and what we make of it.
     Asked(Offer, Vec<Suggestion>),
-    /// Its address, and a contract that describes nothing.
-    Address,
+    /// Its address, and a contract that describes nothing; and why it was not asked.
+    Address(String),
 }
 
-pub(crate) fn run(site: &Site, from: &Path, yes: bool, output: Output) -> Result<Answer> {
+pub(crate) fn run(site: &Site, from: &Path, options: &InitOptions, output: Output) -> Result<Answer> {
     let found = client::read(from)?;
     let planned = plan::plan(from, &found, &names(site)?);
     // The one copy of the secrets' texts is with the plan.
@@ -45,7 +48,7 @@ pub(crate) fn run(site: &Site, from: &Path, yes: bool, output: Output) -> Result
         }
         let taken = match server.out {
             Some(_) => None,
-            None => match take(site, &server, yes, &hide, output) {
+            None => match take(site, &server, options, &hide, output) {
                 Ok(taken) => Some(taken),
                 Err(why) => {
                     server.out = Some(Out::Left(why.to_string()));
@@ -62,14 +65,14 @@ pub(crate) fn run(site: &Site, from: &Path, yes: bool, output: Output) -> Result
             *taken = None;
         }
     }
-    let mut report = Report { from, site, servers, rows: Vec::new() };
+    let mut report = Report { from, site, private: options.private, servers, rows: Vec::new() };
     if report.servers.iter().any(|(_, taken)| taken.is_some()) {
         setup::configure(site, &report.entries(), &report.remarks())?;
         let home = site.open(output.json)?;
         let (loaded, caller) = (home.load()?, home.caller()?);
         let rows = |(server, taken): &(Planned, Option<Taken>)| match taken {
             Some(Taken::Asked(_, suggestions)) => setup::rows(&loaded, &caller, &server.name, suggestions),
-            Some(Taken::Address) | None => Vec::new(),
+            Some(Taken::Address(_)) | None => Vec::new(),
         };
         report.rows = report.servers.iter().map(rows).collect();
     }
@@ -89,14 +92,30 @@ fn names(site: &Site) -> Result<BTreeSet<String>> {
 }
 
 /// Asks a server what it offers, if it is one to be asked and somebody says yes.
-fn take(site: &Site, server: &Planned, yes: bool, hide: &Arc<Hide>, output: Output) -> Result<Taken> {
+fn take(site: &Site, server: &Planned, options: &InitOptions, hide: &Arc<Hide>, output: Output) -> Result<Taken> {
     let name = &server.name;
-    if server.url.is_some() {
-        return Ok(Taken::Address);
+    if let Some(url) = &server.url {
+        output.say(&format!("this asks `{name}` for its tools (`--yes` does not ask): {}", url.written()));
+        let asked = if !options.yes && !confirm("ask it? [y/N] ")? {
+            Err(anyhow!("nobody said yes"))
+        } else {
+            ask_at(server, url, options.private, hide)
+        };
+        return match asked {
+            Ok(offer) if offer.tools.iter().any(|tool| hide.leaks(&tool.text)) => {
+                Err(anyhow!("its list of tools has one of the file's secrets in it, so it is not written"))
+            }
+            Ok(offer) => {
+                let suggested = offer.tools.iter().filter_map(|tool| suggest::tool(name, tool, &[])).collect();
+                Ok(Taken::Asked(offer, suggested))
+            }
+            // Its contract can be made later: `refmon contract accept` asks again.
+            Err(why) => Ok(Taken::Address(why.to_string())),
+        };
     }
     let words: Vec<String> = server.command.iter().map(|word| format!("{:?}", word.written())).collect();
     output.say(&format!("this starts `{name}` to ask for its tools (`--yes` does not ask): {}", words.join(" ")));
-    if !yes && !confirm("start it? [y/N] ")? {
+    if !options.yes && !confirm("start it? [y/N] ")? {
         return Err(anyhow!("it was not started, because nobody said yes"));
     }
     let offer = ask(site, server, hide, output)?;
@@ -136,10 +155,29 @@ fn loads(site: &Site, contract: &Path) -> Result<()> {
     loaded.map(drop).map_err(|error| anyhow!("no contract can be made of what it lists: {error}"))
 }
 
+/// Asks a server at its URL as the client does, with the values that the client's file has.
+fn ask_at(server: &Planned, url: &Template, private: bool, hide: &Hide) -> Result<Offer> {
+    let headers = server.headers.iter().map(|(name, template)| Ok((name.clone(), value(template)?)));
+    let reachable = if private { Reachable::Anywhere } else { Reachable::Public };
+    let remote = Remote::new(value(url)?.expose(), headers.collect::<Result<Vec<_>>>()?, reachable);
+    let offer = remote.map_err(anyhow::Error::new).and_then(|remote| {
+        let asked = probe::ask(&Reach::Remote(remote), |_| {});
+        asked.map_err(anyhow::Error::new)
+    });
+    offer.map_err(|error| anyhow!("{}", hide.hide(&causes(&error))))
+}
+
+fn value(template: &Template) -> Result<Secret<String>> {
+    let unset = |variable: String| anyhow!("the environment variable {variable} is not set; set it and run this again");
+    template.value(home::environment).map_err(unset)
+}
+
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Starts a server as the client does, with the values that the client's file has.
 fn ask(site: &Site, server: &Planned, hide: &Arc<Hide>, output: Output) -> Result<Offer> {
-    let unset = |variable: String| anyhow!("the environment variable {variable} is not set; set it and run this again");
-    let value = |template: &crate::secrets::Template| template.value(home::environment).map_err(unset);
     let command: Result<Vec<OsString>> =
         server.command.iter().map(|word| Ok(OsString::from(value(word)?.expose()))).collect();
     let folder = server.cwd.as_ref().map_or_else(|| site.folder.clone(), |cwd| site.folder.join(cwd));
@@ -149,16 +187,15 @@ fn ask(site: &Site, server: &Planned, hide: &Arc<Hide>, output: Output) -> Resul
     }
     let last = Arc::new(Mutex::new(String::new()));
     let (told, heard, hidden) = (server.name.clone(), Arc::clone(&last), Arc::clone(hide));
-    let offer = probe::ask(&launch, move |text| {
+    let offer = probe::ask(&Reach::Command(launch), move |text| {
         let text = hidden.hide(text);
         output.say(&format!("{told}: {text}"));
         *heard.lock().unwrap_or_else(PoisonError::into_inner) = text;
     });
     offer.map_err(|error| {
-        let causes: Vec<String> = anyhow::Error::new(error).chain().map(ToString::to_string).collect();
         let last: String = last.lock().unwrap_or_else(PoisonError::into_inner).escape_debug().take(200).collect();
         let said = if last.is_empty() { String::new() } else { format!("; it said: {last}") };
-        anyhow!("{}{said}", hide.hide(&causes.join(": ")))
+        anyhow!("{}{said}", hide.hide(&causes(&anyhow::Error::new(error))))
     })
 }
 
@@ -195,6 +232,7 @@ impl Hide {
 struct Report<'a> {
     from: &'a Path,
     site: &'a Site,
+    private: bool,
     servers: Vec<(Planned, Option<Taken>)>,
     /// One list for each server; empty if nothing was written.
     rows: Vec<Vec<Row>>,
@@ -207,11 +245,12 @@ impl Report<'_> {
         let entry = |(server, taken): (&Planned, &Taken)| {
             let comment = match taken {
                 Taken::Asked(..) => "",
-                Taken::Address => {
+                Taken::Address(_) => {
                     "Not asked for its tools: nothing of it can be called until its contract describes them."
                 }
             };
-            Entry { comment: comment.to_owned(), ..server.entry() }
+            let private = self.private && server.url.is_some();
+            Entry { comment: comment.to_owned(), private, ..server.entry() }
         };
         taken.map(entry).collect()
     }
@@ -249,14 +288,17 @@ impl Report<'_> {
         next.push("read the contracts: they are guesses".to_owned());
         for (server, taken) in &self.servers {
             next.extend(taken.as_ref().map(|taken| match taken {
+                Taken::Asked(..) if server.url.is_some() => {
+                    format!("`{}` has a URL, which `wrap` does not reach: `refmon serve` is for it", server.name)
+                }
                 Taken::Asked(..) => format!(
                     "in the client, put in place of the command of `{}`: refmon --config {} wrap --name {}",
                     server.key,
                     file.display(),
                     server.name
                 ),
-                Taken::Address => format!(
-                    "`{}` has a URL, which `wrap` does not reach; nothing of it can be called until its contract describes its tools",
+                Taken::Address(why) => format!(
+                    "`{0}` was not asked for its tools: {why}; nothing of it can be called until `refmon contract accept {0}` could",
                     server.name
                 ),
             }));

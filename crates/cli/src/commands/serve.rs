@@ -117,7 +117,7 @@ async fn serve(
     };
     let apis = Apis::new(home, parts, Arc::clone(&observer))?;
     let entropy: Arc<dyn Entropy> = Arc::new(System::new());
-    let hub = Arc::new(Hub::new(
+    let hub = Hub::new(
         Parts {
             monitor: Arc::clone(&parts.monitor),
             clock: Arc::clone(&parts.clock),
@@ -126,7 +126,11 @@ async fn serve(
             runtime: tokio::runtime::Handle::current(),
         },
         specs,
-    ));
+    );
+    let hub = Arc::new(match home.config.listen.processes_per_caller {
+        Some(max) => hub.with_processes_of_caller(usize::from(max.get())),
+        None => hub,
+    });
     let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{}", bound.port()));
     let known = Known::new(own.into_iter().chain(home.config.listen.hosts.iter().cloned()));
     let (sender, stop) = watch::channel(false);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A bound on waiting for another process; far beyond what it takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running gateway and its folder.
 pub(crate) struct Gateway {
@@ -58,24 +58,34 @@ impl Answer {
 pub(crate) fn folder(servers: &[(&str, &str)], extra: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/era_server.py");
+    let servers_of_tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers");
     fs::create_dir(path("contracts")).unwrap();
     fs::create_dir(path("policies")).unwrap();
     let mut config = format!("version = 1\n[policy]\ndir = \"policies\"\n{extra}\n");
     for (name, mode) in servers {
-        config.push_str(&format!(
-            "[[server]]\nname = \"{name}\"\ncontract = \"contracts/{name}.toml\"\ncommand = [\"python3\", {program:?}, \"{mode}\", {:?}]\n",
-            path(&format!("{name}.log"))
-        ));
-        let tools = ["echo", "ask", "wait"].map(definition);
+        config.push_str(&format!("[[server]]\nname = \"{name}\"\ncontract = \"contracts/{name}.toml\"\n"));
+        // `full legacy` and `full modern` have every method; a URL is a full one that runs already.
+        let (names, methods) =
+            if mode.contains(' ') || mode.starts_with("http") { (FULL, METHODS) } else { (ERA, &[][..]) };
+        if mode.starts_with("http") {
+            config.push_str(&format!("url = \"{mode}\"\nprivate = true\n"));
+        } else {
+            let program = if names == FULL { "full_server.py" } else { "era_server.py" };
+            let (program, log) = (servers_of_tests.join(program), path(&format!("{name}.log")));
+            let mode = mode.trim_start_matches("full ");
+            config.push_str(&format!("command = [\"python3\", {program:?}, \"{mode}\", {log:?}]\n"));
+        }
+        let tools: Vec<String> = names.iter().map(|name| definition(name)).collect();
         let mut contract = format!("server = \"{name}\"\nversion = 1\n");
-        for (tool, text) in ["echo", "ask", "wait"].iter().zip(&tools) {
+        for (tool, text) in names.iter().zip(&tools) {
             let pin = pin(&Json::parse(text.as_bytes()).unwrap());
             contract.push_str(&format!(
                 "[tool.{tool}]\npin = \"{pin}\"\neffects = [\"write\"]\nrequired_scopes = [\"{name}:use\"]\n"
             ));
         }
-        contract.push_str("[method.\"elicitation/create\"]\neffects = [\"read\"]\n");
+        for method in methods.iter().chain(&["elicitation/create"]) {
+            contract.push_str(&format!("[method.\"{method}\"]\neffects = [\"read\"]\n"));
+        }
         fs::write(path(&format!("contracts/{name}.toml")), contract).unwrap();
         let definitions = format!(r#"{{"server":"{name}","tools":[{}]}}"#, tools.join(","));
         fs::write(path(&format!("contracts/{name}.definitions.json")), definitions).unwrap();
@@ -85,6 +95,23 @@ pub(crate) fn folder(servers: &[(&str, &str)], extra: &str) -> TempDir {
     fs::write(path("policies/all.cedar"), policy).unwrap();
     folder
 }
+
+/// The tools of `era_server.py`.
+const ERA: &[&str] = &["echo", "ask", "wait"];
+/// The tools of `full_server.py`.
+const FULL: &[&str] = &["echo", "wait", "sample", "elicit", "visit", "roots", "steps", "chat", "change"];
+/// The methods of `full_server.py` that are judged, besides elicitation.
+const METHODS: &[&str] = &[
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/subscribe",
+    "prompts/list",
+    "prompts/get",
+    "completion/complete",
+    "sampling/createMessage",
+    "roots/list",
+];
 
 fn definition(name: &str) -> String {
     let schema = json!({ "type": "object", "properties": { "text": { "type": "string" } } });
@@ -230,10 +257,15 @@ impl Gateway {
 
     /// Begins a session.
     pub(crate) fn begin(&self, key: Option<&str>) -> String {
+        self.begin_able(key, &json!({ "elicitation": {} }))
+    }
+
+    /// Begins a session of a client that can do something.
+    pub(crate) fn begin_able(&self, key: Option<&str>, able: &Value) -> String {
         let hello = request(
             "initialize",
             json!({
-                "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} },
+                "protocolVersion": "2025-11-25", "capabilities": able,
                 "clientInfo": { "name": "test", "version": "1" },
             }),
         );
@@ -263,6 +295,22 @@ impl Gateway {
         self.ask("POST", &headers, &body)
     }
 
+    /// Sends a request and gives the messages of its stream as they come.
+    pub(crate) fn stream(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Stream {
+        let mut stream = self.connect();
+        stream.write_all(self.written(method, headers, body).as_bytes()).unwrap();
+        Stream(BufReader::new(stream))
+    }
+
+    /// A request from 2026-07-28 on whose stream is read as it comes.
+    pub(crate) fn modern_stream(&self, key: Option<&str>, method: &str, params: Value) -> Stream {
+        let bearer = bearer(key);
+        let (headers, body) = modern(method, params);
+        let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        headers.extend(bearer.iter().map(|value| ("authorization", value.as_str())));
+        self.stream("POST", &headers, &body)
+    }
+
     /// Tells the gateway to end, and waits until it has.
     pub(crate) fn stop(self) -> (TempDir, bool) {
         self.terminate();
@@ -279,6 +327,27 @@ impl Gateway {
     pub(crate) fn ended(mut self) -> (TempDir, bool) {
         let ended = self.child.wait().unwrap().success();
         (std::mem::replace(&mut self.folder, TempDir::new().unwrap()), ended)
+    }
+}
+
+/// A stream of messages that is open. Dropped, it is closed.
+pub(crate) struct Stream(BufReader<TcpStream>);
+
+impl Iterator for Stream {
+    type Item = Value;
+
+    /// The next message; `None` at the end of the stream.
+    fn next(&mut self) -> Option<Value> {
+        loop {
+            let mut line = String::new();
+            if self.0.read_line(&mut line).expect("the stream is not silent for ever") == 0 {
+                return None;
+            }
+            let text = line.trim_end();
+            if let Some(data) = text.strip_prefix("data: ").or_else(|| text.starts_with('{').then_some(text)) {
+                return Some(serde_json::from_str(data).unwrap_or_else(|_| panic!("not JSON: {data}")));
+            }
+        }
     }
 }
 
@@ -311,9 +380,12 @@ pub(crate) fn call(name: &str, arguments: Value) -> String {
 pub(crate) fn modern(method: &str, mut params: Value) -> (Vec<(&'static str, String)>, String) {
     params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
     params["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({ "name": "test", "version": "1" });
-    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({ "elicitation": {} });
+    let able = &mut params["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+    if able.is_null() {
+        *able = json!({ "elicitation": {} });
+    }
     let mut headers = vec![("mcp-protocol-version", "2026-07-28".to_owned()), ("mcp-method", method.to_owned())];
-    if let Some(name) = params["name"].as_str() {
+    if let Some(name) = params["name"].as_str().or_else(|| params["uri"].as_str()) {
         headers.push(("mcp-name", name.to_owned()));
     }
     (headers, request(method, params))

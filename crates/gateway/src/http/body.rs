@@ -13,6 +13,7 @@ use refmon_core::limits;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::standing::Standing;
 use crate::hub::Out;
 
 /// How long a client may take to send a body.
@@ -54,7 +55,7 @@ pub(super) enum Answer {
     /// What somebody beside MCP answers.
     Beside(UnsyncBoxBody<Bytes, Infallible>),
     /// Server-sent events (WHATWG HTML, section 9.2).
-    Events { first: Option<Out>, rest: mpsc::Receiver<Out>, over: bool, alive: Interval },
+    Events { first: Option<Out>, rest: mpsc::Receiver<Out>, over: bool, alive: Interval, standing: Option<Standing> },
 }
 
 impl Answer {
@@ -71,7 +72,20 @@ impl Answer {
         let mut alive = tokio::time::interval(ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         alive.reset();
-        Self::Events { first, rest, over: false, alive }
+        Self::Events { first, rest, over: false, alive, standing: None }
+    }
+}
+
+impl Answer {
+    /// Ends a stream of events when its credential counts no more.
+    pub(super) fn while_standing(self, standing: impl FnOnce() -> Option<Standing>) -> Self {
+        match self {
+            Self::Whole(bytes) => Self::Whole(bytes),
+            Self::Beside(body) => Self::Beside(body),
+            Self::Events { first, rest, over, alive, standing: _ } => {
+                Self::Events { first, rest, over, alive, standing: standing() }
+            }
+        }
     }
 }
 
@@ -80,11 +94,16 @@ impl Body for Answer {
     type Error = Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let (first, rest, over, alive) = match self.get_mut() {
+        let (first, rest, over, alive, standing) = match self.get_mut() {
             Self::Beside(body) => return Pin::new(body).poll_frame(context),
             Self::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Events { first, rest, over, alive } => (first, rest, over, alive),
+            Self::Events { first, rest, over, alive, standing } => (first, rest, over, alive, standing),
         };
+        if !*over && standing.as_mut().is_some_and(|standing| standing.as_mut().poll(context).is_ready()) {
+            *over = true;
+            // Whoever writes to the stream sees that nobody reads it.
+            rest.close();
+        }
         if *over {
             return Poll::Ready(None);
         }

@@ -16,7 +16,7 @@ use super::body::{self, Answer, BodyError};
 use super::figures::readiness;
 use super::guard::Known;
 use super::headers::{self, Disagreement, MODERN};
-use super::{Authenticate, Beside, Peer};
+use super::{Authenticate, Beside, Peer, standing};
 use crate::hub::{Client, Hub, Out};
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
 use crate::method::{LEGACY, Side, VERSIONS, find};
@@ -37,7 +37,7 @@ type Answered = Response<Answer>;
 
 impl Gate {
     /// Answers one HTTP request.
-    pub(super) async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
+    pub(super) async fn handle(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> Answered {
         if let Err(status) = self.known.check(request.headers()) {
             return refused(status, "this gateway is not known under that name, or the page is not one of its own");
         }
@@ -92,16 +92,22 @@ impl Gate {
         })
     }
 
-    async fn mcp(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
+    async fn mcp(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> Answered {
         let caller = match self.caller(request.headers(), peer).await {
             Ok(caller) => caller,
             Err(answer) => return *answer,
         };
+        let credential = standing::credential(request.headers());
+        let answer = self.authenticated(request, &caller).await;
+        answer.map(|body| body.while_standing(|| standing::of(&self.authenticate, credential, peer, &caller)))
+    }
+
+    async fn authenticated(&self, request: Request<Incoming>, caller: &Arc<Caller>) -> Answered {
         match *request.method() {
-            Method::POST => self.post(request, &caller).await,
-            Method::GET => self.stream(request.headers(), &caller),
+            Method::POST => self.post(request, caller).await,
+            Method::GET => self.stream(request.headers(), caller),
             Method::DELETE => match session(request.headers()) {
-                Ok(Some(id)) if self.hub.end(id, &caller) => empty(StatusCode::NO_CONTENT),
+                Ok(Some(id)) if self.hub.end(id, caller) => empty(StatusCode::NO_CONTENT),
                 Ok(_) => no_session(),
                 Err(_) => bad_session(),
             },
@@ -269,17 +275,17 @@ impl Gate {
             _ => return refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable; try again later"),
         };
         let (client, hello) = client;
+        // A client that goes away meanwhile never learns of its session, so that must not stay.
+        let mut begun = Begun { hub: &self.hub, session: Some((&session, caller)) };
         let first = client.request(hello, HeaderMap::new()).recv().await;
         let Some(Out::Last(bytes)) = first else {
-            self.hub.end(&session, caller);
             return refused(StatusCode::BAD_GATEWAY, "the tool server did not answer");
         };
         // A handshake that failed begins no session.
-        let begun = Members::parse(&bytes, Strictness::Lenient).is_ok_and(|members| members.find("result").is_some());
+        let agreed = Members::parse(&bytes, Strictness::Lenient).is_ok_and(|members| members.find("result").is_some());
         let mut answer = json_answer(StatusCode::OK, bytes);
-        if !begun {
-            self.hub.end(&session, caller);
-        } else if let Ok(session) = HeaderValue::from_str(&session) {
+        if let (true, Ok(session)) = (agreed, HeaderValue::from_str(&session)) {
+            begun.session = None;
             answer.headers_mut().insert(SESSION, session);
         }
         answer
@@ -297,6 +303,20 @@ impl Gate {
                 let _waited_for = client.answer(message);
                 empty(StatusCode::ACCEPTED)
             }
+        }
+    }
+}
+
+/// A session that ends unless its client learns of it.
+struct Begun<'g> {
+    hub: &'g Hub,
+    session: Option<(&'g str, &'g Caller)>,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if let Some((session, caller)) = self.session {
+            self.hub.end(session, caller);
         }
     }
 }

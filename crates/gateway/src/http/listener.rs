@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::door::Gate;
+use super::patient::Patient;
 use super::{Authenticate, Beside, Known, Peer, Tls};
 use crate::hub::Hub;
 
@@ -26,6 +27,8 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEAD: Duration = Duration::from_secs(15);
 /// How long requests under way may take to end when the gateway does.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long a client may read nothing of what is written to it.
+const READ: Duration = Duration::from_secs(30);
 /// How often idle clients are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 
@@ -136,7 +139,7 @@ where
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES_MAX);
     // What goes wrong with a connection is the client's to notice.
-    drop(watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await);
+    drop(watcher.watch(http.serve_connection(TokioIo::new(Patient::new(stream, READ)), service)).await);
 }
 
 /// Half of the files that this process may open: the other half is for servers, their streams and the journal.

@@ -16,7 +16,9 @@ mod figures;
 mod guard;
 mod headers;
 mod listener;
+mod patient;
 mod peer;
+mod standing;
 mod tls;
 
 pub use beside::{Answering, Beside};

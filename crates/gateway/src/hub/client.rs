@@ -1,6 +1,6 @@
 //! A client: who asks, in which era, and its peers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,33 +10,23 @@ use http::HeaderMap;
 use refmon_core::caller::Caller;
 use refmon_core::ids::TrajectoryId;
 use refmon_core::json::Json;
-use refmon_core::monitor::Route;
-use refmon_core::record::Door;
-use serde_json::json;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
 
 use super::Parts;
-use super::bridge::Parked;
+use super::asked::{Waiting, Waits};
+use super::bridge::{Parked, refusal};
 use super::peer::{Event, Exchange, Peer, Turns};
+use super::reach::Place;
 use crate::link::Spec;
 use crate::message::{Id, Kind, Message};
 use crate::reply::Reply;
-use crate::session::SUPPORTED;
 
-/// How long a server may take for its handshake; package runners fetch and build before it.
-const HANDSHAKE: Duration = Duration::from_secs(60);
-/// How long a server may take to say whether it speaks the newer era. One of the older era may say nothing at all.
-const PROBE: Duration = Duration::from_secs(8);
-/// How long a server that could not be reached is left alone.
-const REST: Duration = Duration::from_secs(2);
 /// Messages that belong to no request and wait for the client to read them.
 const UNSOLICITED_MAX: usize = 256;
-/// Bytes of a resource's URI, and resources, that an older client may subscribe to at a newer server.
-const URI_BYTES_MAX: usize = 8 * 1024;
-const SUBSCRIBED_MAX: usize = 256;
 /// Requests of servers that wait for the client's answer.
 const ASKED_MAX: usize = 1_024;
+/// Calls of one client that wait for its answers.
+const PARKED_MAX: usize = 64;
 
 /// How a client or a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,37 +49,12 @@ pub(crate) enum Out {
 /// Spans of a message, and what stands in their place.
 pub(super) type Edits = Vec<(Range<usize>, Vec<u8>)>;
 
-/// A server that has been reached.
-pub(super) struct Connected {
-    pub(super) peer: Arc<Peer>,
-    pub(super) era: Era,
-    /// What it answered in the handshake.
-    pub(super) hello: Message,
-    /// What a server of the newer era announces to a client of the older one, for as long as this lives.
-    listening: Mutex<Option<AbortHandle>>,
-}
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        if let Some(task) = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
-    }
-}
-
 /// Who waits for the client's answer to a request.
 enum Asked {
     /// A server, under the identifier that it gave.
     Server(Arc<Peer>, Vec<u8>),
     /// The bridge between the eras.
     Bridge(oneshot::Sender<Message>),
-}
-
-#[derive(Default)]
-struct Slot {
-    connected: Option<Arc<Connected>>,
-    /// When it could not be reached, and what the server said.
-    failed: Option<(Instant, Option<Message>)>,
 }
 
 /// One client.
@@ -104,20 +69,22 @@ pub(crate) struct Client {
     /// The handshake of a client up to 2025-11-25.
     hello: Option<Message>,
     ready: AtomicBool,
-    slots: Vec<tokio::sync::Mutex<Slot>>,
+    pub(super) places: Vec<Place>,
     unsolicited: mpsc::Sender<(usize, Event)>,
-    stream: Arc<tokio::sync::Mutex<mpsc::Receiver<(usize, Event)>>>,
+    pub(super) stream: Arc<tokio::sync::Mutex<mpsc::Receiver<(usize, Event)>>>,
     /// Requests of servers, by the identifier that the client knows.
-    asked: Mutex<HashMap<String, Asked>>,
+    asked: Mutex<Waiting<Asked>>,
     asked_last: AtomicU64,
     /// Requests of the client under way, by its identifier.
     under_way: Mutex<HashMap<String, (Arc<Peer>, u64)>>,
     used: Mutex<Instant>,
     /// Calls that wait for a newer client's answers, by handle.
-    parked: Mutex<HashMap<String, Parked>>,
+    parked: Mutex<Waiting<Parked>>,
     /// What older servers announce to a newer client.
-    heard: broadcast::Sender<Vec<u8>>,
-    hearing: AtomicBool,
+    pub(super) heard: broadcast::Sender<Vec<u8>>,
+    pub(super) hearing: AtomicBool,
+    /// How many streams of a newer client are for a resource of an older server.
+    streams: Mutex<BTreeMap<(usize, String), usize>>,
     /// The level and the resources that an older client asked for, on behalf of newer servers.
     log_level: Mutex<Option<String>>,
     subscribed: Mutex<BTreeSet<String>>,
@@ -133,7 +100,7 @@ impl Client {
         turns: Turns,
     ) -> Arc<Self> {
         let (unsolicited, stream) = mpsc::channel(UNSOLICITED_MAX);
-        let slots = servers.iter().map(|_| tokio::sync::Mutex::default()).collect();
+        let places = servers.iter().map(|_| Place::default()).collect();
         Arc::new(Self {
             parts,
             servers,
@@ -143,16 +110,17 @@ impl Client {
             closed: watch::channel(false).0,
             hello,
             ready: AtomicBool::new(false),
-            slots,
+            places,
             unsolicited,
             stream: Arc::new(tokio::sync::Mutex::new(stream)),
-            asked: Mutex::default(),
+            asked: Mutex::new(Waiting::at_most(ASKED_MAX)),
             asked_last: AtomicU64::new(0),
             under_way: Mutex::default(),
             used: Mutex::new(Instant::now()),
-            parked: Mutex::default(),
+            parked: Mutex::new(Waiting::at_most(PARKED_MAX)),
             heard: broadcast::channel(UNSOLICITED_MAX).0,
             hearing: AtomicBool::new(false),
+            streams: Mutex::default(),
             log_level: Mutex::default(),
             subscribed: Mutex::default(),
         })
@@ -160,6 +128,26 @@ impl Client {
 
     pub(super) fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    pub(super) fn shared_caller(&self) -> Arc<Caller> {
+        Arc::clone(&self.caller)
+    }
+
+    pub(super) const fn trajectory(&self) -> TrajectoryId {
+        self.trajectory
+    }
+
+    pub(super) const fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        *self.closed.borrow()
     }
 
     pub(crate) const fn era(&self) -> Era {
@@ -220,14 +208,11 @@ impl Client {
         }
         if method == "notifications/initialized" {
             self.ready.store(true, Ordering::Release);
+            return self.begin_all();
         }
-        for slot in &self.slots {
-            let connected = slot.lock().await.connected.as_ref().map(Arc::clone);
-            match connected {
-                Some(connected) if connected.era == self.era() => connected.peer.submit(message.bytes.clone()),
-                Some(connected) if method == "notifications/initialized" => self.listen(&connected, Vec::new()),
-                _ => {}
-            }
+        // A server that is being reached at this moment has nothing that a notification could be about.
+        for connected in self.places.iter().filter_map(Place::at_hand).filter(|known| known.era == Era::Legacy) {
+            connected.peer.submit(message.bytes.clone());
         }
     }
 
@@ -235,8 +220,8 @@ impl Client {
     pub(crate) fn answer(&self, message: Message) -> bool {
         self.touch();
         let (Kind::Result(id) | Kind::Error(Some(id))) = &message.kind else { return false };
-        let found = self.asked().remove(&id.canonical);
-        match found {
+        let found = self.asked().take(&id.canonical, Instant::now(), |_| true);
+        match found.map(|waits| waits.what) {
             Some(Asked::Server(peer, spelled)) => peer.submit(message.with(vec![(message.id.clone(), spelled)])),
             // A bridge that has given up wants no answer.
             Some(Asked::Bridge(waits)) => drop(waits.send(message)),
@@ -262,7 +247,7 @@ impl Client {
                 client.touch();
                 let bytes = match event {
                     Event::Notification(bytes) => Some(bytes),
-                    Event::Request(request) => client.asked_by(index, &request).await,
+                    Event::Request(request) => client.asked_by(index, &request),
                 };
                 if let Some(bytes) = bytes
                     && out.send(Out::Event(bytes)).await.is_err()
@@ -274,120 +259,35 @@ impl Client {
         Some(received)
     }
 
-    async fn asked_by(&self, index: usize, request: &Message) -> Option<Vec<u8>> {
-        let connected = self.slots.get(index)?.lock().await.connected.as_ref().map(Arc::clone)?;
-        self.for_client(&connected.peer, request)
+    fn asked_by(&self, index: usize, request: &Message) -> Option<Vec<u8>> {
+        self.for_client(&self.places.get(index)?.at_hand()?.peer, request)
     }
 
     /// Ends every peer.
     pub(super) fn close(&self) {
         self.closed.send_replace(true);
-        for slot in &self.slots {
-            if let Ok(mut slot) = slot.try_lock()
-                && let Some(connected) = slot.connected.take()
-            {
-                connected.peer.close();
-            }
-        }
+        self.places.iter().for_each(Place::close);
         self.asked().clear();
         self.under_way().clear();
         self.parked().clear();
     }
 
-    /// Gives up calls whose client did not answer in time.
+    /// Gives up what the client did not answer in time.
     pub(super) fn sweep(&self, now: Instant) {
-        self.parked().retain(|_, parked| !parked.is_over(now));
-    }
-
-    // === servers ===
-
-    /// A server, reached now or before. `None` if it cannot be.
-    pub(super) async fn connected(&self, index: usize) -> Option<Arc<Connected>> {
-        let mut slot = self.slots.get(index)?.lock().await;
-        if let Some(connected) = slot.connected.as_ref().filter(|connected| !connected.peer.is_gone()) {
-            return Some(Arc::clone(connected));
+        // Calls that are dropped are cancelled.
+        let parked = self.parked().sweep(now);
+        let asked = self.asked().sweep(now);
+        if parked.is_empty() && asked.is_empty() {
+            return;
         }
-        slot.connected = None;
-        if *self.closed.borrow() {
-            return None;
-        }
-        if slot.failed.as_ref().is_some_and(|(at, _)| at.elapsed() < REST) {
-            return None;
-        }
-        let spec = self.servers.get(index)?;
-        let said = match self.reach(index, spec).await {
-            // The client may have ended while its server was reached; nothing would ever close the peer.
-            Ok(_) if *self.closed.borrow() => return None,
-            Ok(connected) => {
-                let connected = Arc::new(connected);
-                slot.connected = Some(Arc::clone(&connected));
-                slot.failed = None;
-                self.parts.observer.reached(&spec.name, true);
-                return Some(connected);
+        self.parts.runtime.spawn_blocking(move || {
+            drop(parked);
+            for asked in asked {
+                if let Asked::Server(peer, spelled) = asked {
+                    peer.submit(unanswered(&spelled));
+                }
             }
-            Err(said) => said,
-        };
-        self.parts.observer.reached(&spec.name, false);
-        slot.failed = Some((Instant::now(), said));
-        None
-    }
-
-    /// What a server said when it could not be reached.
-    pub(super) async fn refusal(&self, index: usize) -> Option<Vec<u8>> {
-        let slot = self.slots.get(index)?.lock().await;
-        slot.failed.as_ref().and_then(|(_, said)| said.as_ref()).map(|said| said.bytes.clone())
-    }
-
-    async fn reach(&self, index: usize, spec: &Arc<Spec>) -> Result<Connected, Option<Message>> {
-        let route = Route {
-            door: Door::McpHttp,
-            caller: Arc::clone(&self.caller),
-            trajectory: self.trajectory,
-            server: spec.name.clone(),
-            supported: SUPPORTED,
-        };
-        let peer = Peer::open(&self.parts, (index, spec), route, self.turns.clone(), self.unsolicited.clone())
-            .map_err(|error| {
-                self.parts.observer.notice(&format!("the server `{}` does not start: {error}", spec.name));
-                None
-            })?;
-        let (era, hello) = self.handshake(&peer).await?;
-        if let Some(version) = hello.text("protocolVersion").filter(|_| era == Era::Legacy) {
-            peer.agreed(&version);
-        }
-        if era == Era::Legacy && (self.era() == Era::Modern || self.ready.load(Ordering::Acquire)) {
-            peer.submit(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_vec());
-        }
-        Ok(Connected { peer, era, hello, listening: Mutex::default() })
-    }
-
-    /// Finds out in which era a server speaks: first that of the client, then the other one.
-    async fn handshake(&self, peer: &Arc<Peer>) -> Result<(Era, Message), Option<Message>> {
-        let own = match &self.hello {
-            Some(hello) => answered(peer.ask(hello, Vec::new(), HeaderMap::new()).await, HANDSHAKE).await,
-            None => answered(peer.request("server/discover", &discovery()).await, PROBE).await,
-        };
-        let refused = match own {
-            Some(Ok(hello)) => return Ok((self.era(), hello)),
-            Some(Err(refused)) => Some(refused),
-            None if self.era() == Era::Legacy => return Err(None),
-            None => None,
-        };
-        let other = match self.era() {
-            Era::Legacy => {
-                answered(
-                    peer.request("server/discover", &format!("{{\"_meta\":{{{}}}}}", self.envelope())).await,
-                    HANDSHAKE,
-                )
-                .await
-            }
-            Era::Modern => answered(peer.request("initialize", &introduction()).await, HANDSHAKE).await,
-        };
-        match other {
-            Some(Ok(hello)) => Ok((if self.era() == Era::Legacy { Era::Modern } else { Era::Legacy }, hello)),
-            // What the server said to the client's own handshake tells more.
-            _ => Err(refused),
-        }
+        });
     }
 
     // === one request, one server ===
@@ -402,7 +302,7 @@ impl Client {
         out: &mpsc::Sender<Out>,
     ) {
         let Some(connected) = self.connected(index).await else {
-            return self.fail(message, "the tool server cannot be reached", out).await;
+            return self.fail(message, &self.unreachable(index), out).await;
         };
         match (self.era(), connected.era) {
             (Era::Modern, Era::Legacy) => return self.to_older(&connected, message, edits, out).await,
@@ -433,6 +333,11 @@ impl Client {
                 Some(event) = exchange.events.recv() => {
                     let bytes = match event {
                         Event::Notification(bytes) => Some(bytes),
+                        // A newer client is asked by `input_required` only, which not every path here can wait for.
+                        Event::Request(request) if self.era() == Era::Modern => {
+                            peer.submit(refusal(&request));
+                            None
+                        }
                         Event::Request(request) => self.for_client(peer, &request),
                     };
                     if let Some(bytes) = bytes {
@@ -459,12 +364,8 @@ impl Client {
 
     fn remember(&self, who: Asked) -> Option<String> {
         let id = format!("\"refmon-{}\"", self.asked_last.fetch_add(1, Ordering::Relaxed));
-        let mut asked = self.asked();
-        if asked.len() >= ASKED_MAX {
-            return None;
-        }
-        asked.insert(id.clone(), who);
-        Some(id)
+        let room = self.asked().put(id.clone(), Waits::since(who, Instant::now()));
+        room.then_some(id)
     }
 
     /// Answers a request with an error of refmon's own.
@@ -482,7 +383,7 @@ impl Client {
         drop(out.send(Out::Last(bytes)).await);
     }
 
-    pub(super) fn parked(&self) -> MutexGuard<'_, HashMap<String, Parked>> {
+    pub(super) fn parked(&self) -> MutexGuard<'_, Waiting<Parked>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -501,48 +402,15 @@ impl Client {
         self.unsolicited.clone()
     }
 
-    /// What older servers announce. The first one who listens lets the announcements flow.
-    pub(super) fn hear(self: &Arc<Self>) -> broadcast::Receiver<Vec<u8>> {
-        let heard = self.heard.subscribe();
-        if !self.hearing.swap(true, Ordering::AcqRel) {
-            let (stream, client) = (Arc::clone(&self.stream), Arc::downgrade(self));
-            self.parts.runtime.spawn(async move {
-                let mut stream = stream.lock().await;
-                while let Some((_, event)) = stream.recv().await {
-                    let Some(client) = client.upgrade() else { return };
-                    if let Event::Notification(bytes) = event {
-                        // Nobody may be listening just now.
-                        let _listeners = client.heard.send(bytes).unwrap_or_default();
-                    }
-                }
-            });
-        }
-        heard
+    pub(super) fn streams(&self) -> MutexGuard<'_, BTreeMap<(usize, String), usize>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of a resource that an older client wants to hear of, and listens anew.
-    /// Says whether there was room for it.
-    pub(super) fn subscribe(self: &Arc<Self>, connected: &Arc<Connected>, wanted: bool, uri: String) -> bool {
-        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
-        if wanted && (uri.len() > URI_BYTES_MAX || subscribed.len() >= SUBSCRIBED_MAX) {
-            return false;
-        }
-        let _changed = if wanted { subscribed.insert(uri) } else { subscribed.remove(&uri) };
-        let uris = subscribed.iter().cloned().collect();
-        drop(subscribed);
-        self.listen(connected, uris);
-        true
+    pub(super) fn subscribed(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn listen(self: &Arc<Self>, connected: &Arc<Connected>, uris: Vec<String>) {
-        let task = self.listen_to_newer(connected, uris);
-        let before = connected.listening.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
-        if let Some(before) = before {
-            before.abort();
-        }
-    }
-
-    fn asked(&self) -> MutexGuard<'_, HashMap<String, Asked>> {
+    fn asked(&self) -> MutexGuard<'_, Waiting<Asked>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -551,31 +419,10 @@ impl Client {
     }
 }
 
-/// The answer to a handshake: a result, or what else the server said. `None` if it said nothing in time.
-async fn answered(mut exchange: Exchange, limit: Duration) -> Option<Result<Message, Message>> {
-    let answer = tokio::time::timeout(limit, &mut exchange.answer).await.ok()?.ok()?;
-    Some(if matches!(answer.kind, Kind::Result(_)) { Ok(answer) } else { Err(answer) })
-}
-
-/// The parameters of refmon's own `initialize`, on behalf of clients whose abilities are told with each request: what
-/// one of them lacks is refused when a server asks for it.
-fn introduction() -> String {
-    json!({
-        "protocolVersion": "2025-11-25",
-        "capabilities": { "elicitation": { "form": {}, "url": {} }, "sampling": {}, "roots": {} },
-        "clientInfo": { "name": "refmon", "version": env!("CARGO_PKG_VERSION") },
-    })
-    .to_string()
-}
-
-/// The parameters of refmon's own `server/discover`.
-fn discovery() -> String {
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientInfo": { "name": "refmon", "version": env!("CARGO_PKG_VERSION") },
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
-    json!({ "_meta": meta }).to_string()
+/// Tells a server that the client did not answer.
+fn unanswered(id: &[u8]) -> Vec<u8> {
+    let error = br#","error":{"code":-32603,"message":"the client did not answer in time"}}"#;
+    [b"{\"jsonrpc\":\"2.0\",\"id\":", id, error].concat()
 }
 
 impl std::fmt::Debug for Client {

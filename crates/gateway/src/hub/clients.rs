@@ -28,6 +28,8 @@ const TURNS_OF_CALLER_MAX: usize = 16;
 /// Requests of all callers that are judged at the same time: fewer than the runtime has threads for waiting, for without
 /// one of those nothing else would go on.
 const TURNS_MAX: usize = 384;
+/// Server processes of one caller at the same time, unless the operator says otherwise.
+const PROCESSES_OF_CALLER: usize = 128;
 /// How long a client may be idle before its servers are let go.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
@@ -51,6 +53,9 @@ pub struct Parts {
 /// caller: what one may do must not be had through what the other has begun.
 type Who = (TenantId, UserId, AgentId, Vec<Scope>, IdentityKind);
 
+/// What each person and agent has a bounded number of, whatever their credential.
+type Shares = Mutex<HashMap<(TenantId, UserId, AgentId), Weak<Semaphore>>>;
+
 /// All clients, and the servers that they can have.
 pub struct Hub {
     parts: Parts,
@@ -58,8 +63,11 @@ pub struct Hub {
     sessions: Mutex<HashMap<String, Arc<Client>>>,
     shared: Mutex<HashMap<Who, Arc<Client>>>,
     /// Turns of each person and agent, whatever their credential.
-    turns: Mutex<HashMap<(TenantId, UserId, AgentId), Weak<Semaphore>>>,
+    turns: Shares,
     all: Arc<Semaphore>,
+    /// Server processes of each person and agent.
+    processes: Shares,
+    processes_max: usize,
 }
 
 impl Hub {
@@ -68,7 +76,16 @@ impl Hub {
     pub fn new(parts: Parts, servers: Vec<Spec>) -> Self {
         let servers = servers.into_iter().map(Arc::new).collect();
         let all = Arc::new(Semaphore::new(TURNS_MAX));
-        Self { parts, servers, sessions: Mutex::default(), shared: Mutex::default(), turns: Mutex::default(), all }
+        let (sessions, shared) = (Mutex::default(), Mutex::default());
+        let (turns, processes, processes_max) = (Mutex::default(), Mutex::default(), PROCESSES_OF_CALLER);
+        Self { parts, servers, sessions, shared, turns, all, processes, processes_max }
+    }
+
+    /// Lets each caller have at most so many server processes.
+    #[must_use]
+    pub const fn with_processes_of_caller(mut self, max: usize) -> Self {
+        self.processes_max = max;
+        self
     }
 
     /// How many clients there are: sessions, and callers without one.
@@ -162,20 +179,13 @@ impl Hub {
         let mut random = [0u8; 10];
         self.parts.entropy.fill(&mut random)?;
         let trajectory = TrajectoryId::uuid_v7(self.parts.clock.now().unix_us / 1_000, random);
-        let turns = Turns { own: self.turns_of(caller), all: Arc::clone(&self.all) };
+        let turns = Turns {
+            own: share(&self.turns, caller, TURNS_OF_CALLER_MAX),
+            all: Arc::clone(&self.all),
+            processes: share(&self.processes, caller, self.processes_max),
+            processes_max: self.processes_max,
+        };
         Ok(Client::new(self.parts.clone(), Arc::clone(&self.servers), Arc::clone(caller), trajectory, hello, turns))
-    }
-
-    fn turns_of(&self, caller: &Caller) -> Arc<Semaphore> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turns| turns.strong_count() > 0);
-        let who = (caller.tenant().clone(), caller.user().clone(), caller.agent().clone());
-        if let Some(turns) = turns.get(&who).and_then(Weak::upgrade) {
-            return turns;
-        }
-        let own = Arc::new(Semaphore::new(TURNS_OF_CALLER_MAX));
-        turns.insert(who, Arc::downgrade(&own));
-        own
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Arc<Client>>> {
@@ -185,6 +195,19 @@ impl Hub {
     fn shared(&self) -> MutexGuard<'_, HashMap<Who, Arc<Client>>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A caller's share of something: the one that it has already, or a new one.
+fn share(shares: &Shares, caller: &Caller, max: usize) -> Arc<Semaphore> {
+    let mut shares = shares.lock().unwrap_or_else(PoisonError::into_inner);
+    shares.retain(|_, share| share.strong_count() > 0);
+    let who = (caller.tenant().clone(), caller.user().clone(), caller.agent().clone());
+    if let Some(share) = shares.get(&who).and_then(Weak::upgrade) {
+        return share;
+    }
+    let own = Arc::new(Semaphore::new(max));
+    shares.insert(who, Arc::downgrade(&own));
+    own
 }
 
 fn drop_into(ended: &mut Vec<Arc<Client>>, client: &Arc<Client>) -> bool {

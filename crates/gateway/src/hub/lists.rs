@@ -5,7 +5,6 @@
 //! gone is left out of it and harms no other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use http::HeaderMap;
@@ -15,15 +14,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::bridge::completed;
-use super::client::{Client, Connected, Era, Out};
+use super::client::{Client, Era, Out};
+use super::reach::{Connected, PART};
 use crate::definitions::elements;
 use crate::message::{Id, Kind, Message};
 use crate::method::VERSIONS;
 
 /// Between the name of a server and the name of its tool.
 pub(super) const SEPARATOR: &str = "__";
-/// How long one server may take for its part of a list.
-const PART: Duration = Duration::from_secs(20);
 
 /// A list method: its name, and the key of its result.
 const LISTS: &[(&str, &str)] = &[
@@ -57,12 +55,16 @@ impl Client {
         match method.as_str() {
             "tools/call" | "prompts/get" => self.by_name(&message, headers, out).await,
             "completion/complete" => self.complete(&message, headers, out).await,
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => self.by_resource(&message, out).await,
+            "resources/read" => self.by_resource(&message, out).await,
+            "resources/subscribe" | "resources/unsubscribe" => {
+                let found = self.all_connected().await;
+                self.subscribe_at(&found, &message, out).await;
+            }
             "ping" => self.result(&id, "{}", out).await,
             "server/discover" => self.discover(&id, out).await,
             "subscriptions/listen" => {
                 let found = self.all_connected().await;
-                self.listen_to_all(&found, &message, &id, out).await;
+                self.listen_to(&found, &message, &id, out).await;
             }
             "logging/setLevel" => self.everywhere(&message, &id, out).await,
             // The first server's session denies and records what is mediated nowhere.
@@ -81,7 +83,7 @@ impl Client {
                     let restored = said.with(vec![(said.id.clone(), id.spelled.clone())]);
                     return drop(out.send(Out::Last(restored)).await);
                 }
-                return self.fail(message, "the tool server cannot be reached", out).await;
+                return self.fail(message, &self.unreachable(0), out).await;
             };
             if connected.era == Era::Modern {
                 let asked = message.text("protocolVersion").unwrap_or_default();
@@ -140,10 +142,7 @@ impl Client {
         let mut waiting = JoinSet::new();
         for index in 0..self.servers.len() {
             let client = Arc::clone(self);
-            waiting.spawn(async move {
-                let connected = tokio::time::timeout(PART, client.connected(index)).await;
-                Some((index, connected.ok()??))
-            });
+            waiting.spawn(async move { Some((index, client.in_time(index, client.connected(index)).await?)) });
         }
         let mut found: Vec<_> = waiting.join_all().await.into_iter().flatten().collect();
         found.sort_by_key(|(index, _)| *index);
@@ -178,7 +177,8 @@ impl Client {
             let (client, method) = (Arc::clone(self), method.to_owned());
             let params = params(message, cursor.as_deref());
             waiting.spawn(async move {
-                tokio::time::timeout(PART, client.part(server, &method, key, &params, cursor.as_deref())).await.ok()?
+                let part = client.part(server, &method, key, &params, cursor.as_deref());
+                client.in_time(server, part).await
             });
         }
         let mut parts: Vec<Part> = waiting.join_all().await.into_iter().flatten().collect();
@@ -201,10 +201,19 @@ impl Client {
     }
 
     /// One server's part of a list; `None` if it has none.
-    async fn part(&self, server: usize, method: &str, key: &str, params: &str, cursor: Option<&str>) -> Option<Part> {
+    async fn part(
+        self: &Arc<Self>,
+        server: usize,
+        method: &str,
+        key: &str,
+        params: &str,
+        cursor: Option<&str>,
+    ) -> Option<Part> {
         let connected = self.connected(server).await?;
         let capability = if key == "resourceTemplates" { "resources" } else { key };
-        connected.hello.members("capabilities").find(capability)?;
+        if !connected.offers(capability) {
+            return None;
+        }
         let mut exchange = match (self.era(), connected.era) {
             (Era::Legacy, Era::Modern) => {
                 let meta = format!("{{\"_meta\":{{{}}}", self.envelope());
@@ -258,15 +267,16 @@ impl Client {
         let mut last = None;
         for server in 0..self.servers.len() {
             let Some(connected) = self.connected(server).await else { continue };
-            if connected.hello.members("capabilities").find("resources").is_none() {
+            if !connected.offers("resources") {
                 continue;
             }
-            let envelope = match (self.era(), connected.era) {
-                (Era::Legacy, Era::Modern) => self.with_envelope(message, ""),
-                _ => Vec::new(),
+            let answer = if (self.era(), connected.era) == (Era::Legacy, Era::Modern) {
+                self.ask_newer(&connected, message, Vec::new(), out).await
+            } else {
+                let mut exchange = connected.peer.ask(message, Vec::new(), HeaderMap::new()).await;
+                self.follow(&connected.peer, &mut exchange, out).await
             };
-            let mut exchange = connected.peer.ask(message, envelope, HeaderMap::new()).await;
-            let Some(answer) = self.follow(&connected.peer, &mut exchange, out).await else { return };
+            let Some(answer) = answer else { return };
             let found = matches!(answer.kind, Kind::Result(_));
             let newer = self.era() == Era::Modern && connected.era == Era::Legacy;
             last = Some((answer, newer));
@@ -290,7 +300,7 @@ impl Client {
         // Newer servers are told the level with each request.
         *self.log_level() = message.text("level");
         for (_, connected) in self.all_connected().await {
-            if connected.era == Era::Legacy && connected.hello.members("capabilities").find("logging").is_some() {
+            if connected.era == Era::Legacy && connected.offers("logging") {
                 let mut exchange = connected.peer.ask(message, Vec::new(), HeaderMap::new()).await;
                 drop(tokio::time::timeout(PART, &mut exchange.answer).await);
             }

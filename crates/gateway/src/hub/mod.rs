@@ -12,11 +12,15 @@
 //! Up to 2025-11-25 a client is a protocol session, bound to the caller who began it; from 2026-07-28 on it is all
 //! requests of one caller. No two callers share a peer: not a process, not an upstream session, not an identifier.
 
+mod asked;
 mod bridge;
 mod client;
 mod clients;
 mod lists;
+mod newer;
 mod peer;
+mod reach;
+mod subscriptions;
 
 pub(crate) use client::{Client, Out};
 pub use clients::{Hub, Parts};

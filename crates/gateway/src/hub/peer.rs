@@ -11,7 +11,7 @@ use http::HeaderMap;
 use refmon_core::monitor::Route;
 use refmon_core::record::Cause;
 use serde_json::json;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{Parts, SUBSCRIPTION};
 use crate::frame::Frame;
@@ -39,6 +39,7 @@ struct Ticket {
     /// The client's own progress token, as it was spelled.
     progress: Option<Vec<u8>>,
     /// The client's own identifier, as it was spelled.
+    /// Empty for a request of refmon's own.
     id: Vec<u8>,
     /// Whether a server may ask the client for something on the way.
     asks: bool,
@@ -56,6 +57,8 @@ pub(crate) struct Peer {
     link: Mutex<Link>,
     desk: Arc<Desk>,
     turns: Turns,
+    /// One of the processes that the caller may have, if the server is one.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// The client's side of the session.
@@ -73,6 +76,9 @@ struct Desk {
 pub(crate) struct Turns {
     pub(crate) own: Arc<Semaphore>,
     pub(crate) all: Arc<Semaphore>,
+    /// Server processes of the caller, and how many those may be.
+    pub(crate) processes: Arc<Semaphore>,
+    pub(crate) processes_max: usize,
 }
 
 /// A request under way. Dropped before its answer came, it is cancelled.
@@ -89,7 +95,7 @@ impl Peer {
         parts: &Parts,
         (index, spec): (usize, &Arc<Spec>),
         route: Route,
-        turns: Turns,
+        (turns, room): (Turns, Option<OwnedSemaphorePermit>),
         unsolicited: mpsc::Sender<(usize, Event)>,
     ) -> std::io::Result<Arc<Self>> {
         let mut link = Link::open(spec, &parts.observer, &parts.runtime)?;
@@ -110,8 +116,8 @@ impl Peer {
         ));
         *desk.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&session);
         let watched = Arc::clone(&desk);
-        link.listen(Arc::downgrade(&session), move || watched.close());
-        Ok(Arc::new(Self { session, link: Mutex::new(link), desk, turns }))
+        link.listen(Arc::downgrade(&session), move || watched.gone.store(true, Ordering::Release));
+        Ok(Arc::new(Self { session, link: Mutex::new(link), desk, turns, _room: room }))
     }
 
     /// Whether the server is gone. A new peer must be opened then.
@@ -268,8 +274,9 @@ impl Desk {
         let progress = message.value("progressToken").filter(|_| method == "notifications/progress");
         let tickets = self.tickets();
         if let Some((value, ticket)) = subscription.and_then(|value| Some((value, number(value)?))) {
-            let id = tickets.open.get(&ticket).map(|open| message.with(vec![(message.within(value), open.id.clone())]));
-            return (Some(ticket), id);
+            // A request of refmon's own has no other identifier than its ticket.
+            let open = tickets.open.get(&ticket).filter(|open| !open.id.is_empty());
+            return (Some(ticket), open.map(|open| message.with(vec![(message.within(value), open.id.clone())])));
         }
         if let Some((value, ticket)) = progress.and_then(|value| Some((value, number(value)?))) {
             let token = tickets.open.get(&ticket).and_then(|open| open.progress.clone());

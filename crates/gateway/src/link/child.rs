@@ -52,10 +52,11 @@ impl ChildLink {
                     break;
                 }
             }
+            // Whoever is told of it and asks again at once must find another server.
+            gone();
             if let Some(session) = session.upgrade() {
                 session.server_gone();
             }
-            gone();
         });
         let observer = Arc::clone(&self.observer);
         thread::spawn(move || read_errors(errors, &mut |text| observer.notice(text)));

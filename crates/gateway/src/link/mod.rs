@@ -9,6 +9,7 @@ mod collector;
 mod documents;
 pub mod events;
 mod guard;
+pub(crate) mod message;
 mod remote;
 mod spec;
 

@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -19,14 +18,14 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use refmon_core::limits;
 use refmon_core::secret::Secret;
 use tokio::task::AbortHandle;
 
 use super::events::Events;
 use super::guard::{Reachable, Resolver};
+use super::message::{bounded, describe};
 use crate::frame::Frame;
-use crate::message::{Id, Kind, Message};
+use crate::message::{Id, Kind};
 use crate::session::{Observer, Session};
 use crate::upstream::{Outbound, Upstream};
 
@@ -122,6 +121,37 @@ impl Remote {
         });
         Ok(Self { headers: headers.collect::<Result<_, _>>()?, client: client(reachable)?, uri })
     }
+
+    /// A request with the operator's credentials, which are added here and nowhere else.
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        body: Bytes,
+        session: Option<HeaderValue>,
+        extra: &HeaderMap,
+    ) -> io::Result<Request<Full<Bytes>>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.extend(extra.clone());
+        if let Some(session) = session {
+            headers.insert("mcp-session-id", session);
+        }
+        for (name, value) in &self.headers {
+            let mut value = HeaderValue::from_str(value.expose()).map_err(io::Error::other)?;
+            value.set_sensitive(true);
+            headers.insert(name.clone(), value);
+        }
+        Ok(request)
+    }
+
+    /// Sends a request and waits until the server begins to answer.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> io::Result<Response<Incoming>> {
+        self.client.request(request).await.map_err(io::Error::other)
+    }
 }
 
 pub(super) fn client(reachable: Reachable) -> Result<Client<Connector, Full<Bytes>>, RemoteError> {
@@ -215,7 +245,9 @@ impl RemoteLink {
         let session = told.session.take();
         drop(told);
         if session.is_some() {
-            let request = self.request(Method::DELETE, Bytes::new(), session, &HeaderMap::new());
+            let request = self
+                .remote()
+                .and_then(|remote| remote.request(Method::DELETE, Bytes::new(), session, &HeaderMap::new()));
             let (Some(link), Ok(request)) = (self.me.upgrade(), request) else { return };
             self.runtime.spawn(async move { drop(tokio::time::timeout(CONNECT, link.ask(request)).await) });
         }
@@ -236,35 +268,8 @@ impl RemoteLink {
         }
     }
 
-    fn request(
-        &self,
-        method: Method,
-        body: Bytes,
-        session: Option<HeaderValue>,
-        extra: &HeaderMap,
-    ) -> io::Result<Request<Full<Bytes>>> {
-        let remote = self.remote()?;
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = remote.uri.clone();
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        headers.extend(extra.clone());
-        if let Some(session) = session {
-            headers.insert("mcp-session-id", session);
-        }
-        for (name, value) in &remote.headers {
-            let mut value = HeaderValue::from_str(value.expose()).map_err(io::Error::other)?;
-            value.set_sensitive(true);
-            headers.insert(name.clone(), value);
-        }
-        Ok(request)
-    }
-
     async fn ask(&self, request: Request<Full<Bytes>>) -> io::Result<Response<Incoming>> {
-        let response = tokio::time::timeout(ANSWER, self.remote()?.client.request(request));
-        response.await.map_err(io::Error::other)?.map_err(io::Error::other)
+        tokio::time::timeout(ANSWER, self.remote()?.send(request)).await.map_err(io::Error::other)?
     }
 
     /// Sends one message and hands over what comes back for it.
@@ -295,12 +300,13 @@ impl RemoteLink {
         match response.status() {
             // A server up to 2025-11-25 that does not know the session any more: a new one must be begun.
             StatusCode::NOT_FOUND if forgotten => {
-                if let (Some(id), Some(session)) = (&message.id, self.session()) {
-                    session.lost(id);
-                }
+                // Whoever is told of it and asks again at once must find another session.
                 let gone = self.told().gone.take();
                 if let Some(gone) = gone {
                     gone();
+                }
+                if let (Some(id), Some(session)) = (&message.id, self.session()) {
+                    session.lost(id);
                 }
                 Err(io::Error::other("it has forgotten the session; the next request begins another"))
             }
@@ -347,7 +353,9 @@ impl RemoteLink {
             while failures < RECONNECT.1 {
                 let session = link.told().session.clone();
                 let extra = link.version();
-                let Ok(request) = link.request(Method::GET, Bytes::new(), session, &extra) else { return };
+                let request =
+                    link.remote().and_then(|remote| remote.request(Method::GET, Bytes::new(), session, &extra));
+                let Ok(request) = request else { return };
                 match link.ask(request).await {
                     Ok(response) if response.status().is_success() => {
                         match link.read_events(response.into_body()).await {
@@ -389,7 +397,6 @@ impl Upstream for Arc<RemoteLink> {
             Kind::Notification(method) => (method.clone(), None),
             Kind::Result(_) | Kind::Error(_) => (String::new(), None),
         };
-        let modern = message.version();
         let cancelled = (method == "notifications/cancelled").then(|| message.value("requestId")).flatten();
         let mut told = self.told();
         if told.closed {
@@ -399,21 +406,28 @@ impl Upstream for Arc<RemoteLink> {
             let handle = told.under_way.remove(id);
             if told.session.is_none() {
                 // From 2026-07-28 on, closing the request's own stream is the cancellation.
+                drop(told);
                 if let Some(handle) = handle {
                     handle.abort();
+                }
+                // Nothing can come for it any more.
+                if let Some(session) = self.session() {
+                    session.lost(&Id { canonical: id.to_owned(), spelled: id.as_bytes().to_vec() });
                 }
                 return Ok(());
             }
         }
         let session = told.session.clone();
         let parameters = id.as_ref().and_then(|id| told.parameters.remove(&id.canonical)).unwrap_or_default();
+        // A server up to 2025-11-25 knows nothing of a newer client's version and headers.
+        let modern = message.version().filter(|_| told.version.is_none());
         drop(told);
         let mut extra = if method == "initialize" { HeaderMap::new() } else { self.version() };
         if let Some(version) = &modern {
             describe(&message, version, &method, &mut extra);
             extra.extend(parameters);
         }
-        let request = self.request(Method::POST, Bytes::from(message.bytes), session, &extra)?;
+        let request = self.remote()?.request(Method::POST, Bytes::from(message.bytes), session, &extra)?;
         let sent = Sent { method, id: id.clone() };
         // The task takes itself out again, which it can only do after this lock is given back.
         let mut told = self.told();
@@ -423,37 +437,6 @@ impl Upstream for Arc<RemoteLink> {
         }
         Ok(())
     }
-}
-
-/// The headers that mirror the body (MCP 2026-07-28, request metadata).
-fn describe(message: &Message, version: &str, method: &str, headers: &mut HeaderMap) {
-    let name = match method {
-        "tools/call" | "prompts/get" => message.text("name"),
-        "resources/read" => message.text("uri"),
-        _ => None,
-    };
-    let headed = [("mcp-protocol-version", Some(version)), ("mcp-method", Some(method)), ("mcp-name", name.as_deref())];
-    for (header, value) in headed {
-        if let Some(Ok(value)) = value.map(|value| HeaderValue::from_str(&encoded(value))) {
-            headers.insert(HeaderName::from_static(header), value);
-        }
-    }
-}
-
-/// A header value, in the form for values that are not plain ASCII (MCP 2026-07-28, value encoding) where needed.
-fn encoded(value: &str) -> String {
-    let plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && value.trim() == value;
-    let sentinel = value.starts_with("=?base64?") && value.ends_with("?=");
-    if plain && !sentinel {
-        return value.to_owned();
-    }
-    format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(value))
-}
-
-/// Reads a body of at most one frame.
-async fn bounded(body: Incoming) -> io::Result<Vec<u8>> {
-    let limited = http_body_util::Limited::new(body, limits::FRAME_BYTES_MAX);
-    Ok(limited.collect().await.map_err(io::Error::other)?.to_bytes().to_vec())
 }
 
 /// An error with its causes, in one line.
@@ -507,19 +490,6 @@ mod tests {
         ] {
             let header = [(name.to_owned(), Secret::new(value.to_owned()))];
             assert_eq!(Remote::new("https://mcp.example/", header, Reachable::Public).is_ok(), fits, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_value_that_is_not_plain_is_encoded_as_the_specification_says() {
-        for (value, header) in [
-            ("us-west1", "us-west1"),
-            ("Hello, 世界", "=?base64?SGVsbG8sIOS4lueVjA==?="),
-            (" padded ", "=?base64?IHBhZGRlZCA=?="),
-            ("line1\nline2", "=?base64?bGluZTEKbGluZTI=?="),
-            ("=?base64?literal?=", "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="),
-        ] {
-            assert_eq!(encoded(value), header);
         }
     }
 }

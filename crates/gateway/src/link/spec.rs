@@ -57,7 +57,8 @@ impl Link {
         }
     }
 
-    /// Begins to hand what comes back to the session. `gone` is called once when nothing more can come.
+    /// Begins to hand what comes back to the session. `gone` is called once when
+    /// nothing more can come, before those who wait are told.
     pub(crate) fn listen(&mut self, session: Weak<Session>, gone: impl FnOnce() + Send + 'static) {
         match self {
             Self::Child(child) => child.listen(session, gone),

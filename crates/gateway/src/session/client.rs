@@ -133,7 +133,10 @@ impl Session {
     }
 
     fn no_room_for(&self, id: &Id) -> Option<ReasonCode> {
-        let state = self.state();
+        let mut state = self.state();
+        if state.cancelled.is_full() {
+            state.cancelled.sweep(self.clock.now());
+        }
         let taken = state.from_client.contains_key(&id.canonical) || state.cancelled.contains(&id.canonical);
         // refmon's own requests to the server have identifiers that begin like this.
         if taken || id.canonical.starts_with(OWN_ID) {
@@ -208,7 +211,7 @@ impl Session {
             return;
         }
         let pending = state.from_client.remove(&canonical);
-        state.cancelled.insert(canonical);
+        state.cancelled.insert(canonical, self.clock.now());
         drop(state);
         if let Some(Pending::Judged { flight, .. }) = pending {
             drop(self.monitor.finish(flight.cancelled()));

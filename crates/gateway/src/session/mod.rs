@@ -4,11 +4,12 @@
 //! messages in order. The monitor is asked outside of the session's lock. A message the table lets pass goes on
 //! as it came; a judged one goes on only with a permit; everything else is answered by refmon.
 
+mod cancelled;
 mod client;
 mod listing;
 mod server;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -73,9 +74,8 @@ pub const SUPPORTED: &[Obligation] = &[Obligation::WithholdOutput];
 struct State {
     from_client: HashMap<String, Pending>,
     from_server: HashMap<String, Pending>,
-    /// Requests that the client cancelled. Their identifiers stay taken until the server has answered: otherwise a
-    /// late answer would be taken for that of another request.
-    cancelled: HashSet<String>,
+    /// Requests that the client cancelled.
+    cancelled: cancelled::Cancelled,
     tools: listing::Tools,
     quarantined: BTreeSet<(ToolName, Pin)>,
     server_gone: bool,
@@ -197,7 +197,7 @@ impl Session {
 
     fn has_room(&self, state: &State) -> bool {
         let under_way = state.from_client.len().saturating_add(state.from_server.len());
-        under_way < limits::CALLS_IN_FLIGHT_MAX && state.cancelled.len() < limits::CALLS_CANCELLED_MAX
+        under_way < limits::CALLS_IN_FLIGHT_MAX && !state.cancelled.is_full()
     }
 }
 

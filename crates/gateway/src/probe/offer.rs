@@ -1,24 +1,17 @@
-//! Asking a server what it offers, before there is a contract: for `refmon init` and `refmon contract`.
-//!
-//! Nothing is called. The answers are untrusted text: names, descriptions and annotations are claims.
+//! The conversation with a server, whatever the way to it.
 
-use std::io::{self, BufReader, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::io;
 
 use refmon_core::json::{Members, Strictness};
 use refmon_core::limits;
 use serde_json::{Value, json};
 
-use crate::child::{Launch, Server};
+use super::{child, remote};
 use crate::definitions::{Definition, Page};
-use crate::frame::{self, Frame};
+use crate::link::Reach;
 use crate::message::{Kind, Message};
 
-/// How long a server may take for one answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(60);
-/// Messages that are read while waiting for one answer.
-const MESSAGES_MAX: usize = 1_000;
+/// Pages of one list.
 const PAGES_MAX: usize = 64;
 
 /// Why a server could not be asked.
@@ -37,6 +30,20 @@ pub enum ProbeError {
     /// The server answered with something else.
     #[error("the server's answer to `{0}` is not what MCP says it should be")]
     Answer(&'static str),
+    /// There is no way to the server's URL.
+    #[error("the server cannot be reached at its `url`")]
+    Unreachable(#[source] io::Error),
+    /// The server wants another credential, or one at all.
+    #[error("the server turns this away with HTTP status {0}: it wants a credential in a header, or another one")]
+    Credential(u16),
+    /// What answers at the URL is something else.
+    #[error("what answers at the `url` does not speak MCP over HTTP: status {status}, {kind}")]
+    NotMcp {
+        /// The status of its answer.
+        status: u16,
+        /// The media type of its answer.
+        kind: String,
+    },
 }
 
 /// What a server offers.
@@ -50,58 +57,72 @@ pub struct Offer {
     pub version: String,
 }
 
-/// Starts a server, asks for its capabilities and tools, and ends it.
+/// Asks a server for its capabilities and tools. A command is started for it, and ended; what it writes to its standard
+/// error goes to `errors_to`.
 ///
 /// # Errors
 /// [`ProbeError`] says at which step it failed.
-pub fn ask(launch: &Launch, errors_to: impl FnMut(&str) + Send + 'static) -> Result<Offer, ProbeError> {
-    let mut server = Server::start(launch)?;
-    let (input, output, errors) = server.streams()?;
-    let (sender, messages) = channel();
-    std::thread::spawn(move || {
-        let mut output = BufReader::new(output);
-        while let Ok(Frame::Line(line)) = frame::read(&mut output) {
-            // A line that is no message is not an answer.
-            let Ok(message) = Message::parse(line, Strictness::Data) else { continue };
-            if sender.send(message).is_err() {
-                return;
-            }
-        }
-    });
-    let mut errors_to = errors_to;
-    std::thread::spawn(move || crate::stdio::read_errors(errors, &mut errors_to));
-    let mut peer = Peer { input, messages, number: 0, meta: None };
-    let offer = peer.offer();
-    drop(peer);
-    server.wait()?;
-    offer
+pub fn ask(reach: &Reach, errors_to: impl FnMut(&str) + Send + 'static) -> Result<Offer, ProbeError> {
+    match reach {
+        Reach::Command(launch) => child::ask(launch, errors_to),
+        Reach::Remote(server) => remote::ask(server),
+    }
 }
 
-struct Peer<W> {
-    input: W,
-    messages: Receiver<Message>,
+/// The way to a server.
+pub(super) trait Wire {
+    /// Sends a notification.
+    fn notify(&mut self, message: &Value) -> Result<(), ProbeError>;
+    /// Sends a request and gives its answer. What the server asks meanwhile is refused.
+    fn request(&mut self, method: &'static str, number: u64, message: &Value) -> Result<Message, ProbeError>;
+}
+
+/// The refusal of whatever a server asks.
+pub(super) fn refusal(request: &Message) -> Option<Value> {
+    let Kind::Request(_, id) = &request.kind else { return None };
+    let id: Value = serde_json::from_str(&id.canonical).unwrap_or_default();
+    Some(json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32_601, "message": "not offered" } }))
+}
+
+/// Asks for everything over a way.
+pub(super) fn of(wire: &mut impl Wire) -> Result<Offer, ProbeError> {
+    Asking { wire, number: 0, meta: None }.offer()
+}
+
+struct Asking<'w, W> {
+    wire: &'w mut W,
     number: u64,
     /// `_meta` of every request, from 2026-07-28 on.
     meta: Option<Value>,
 }
 
-impl<W: Write> Peer<W> {
+impl<W: Wire> Asking<'_, W> {
     fn offer(&mut self) -> Result<Offer, ProbeError> {
         let client = json!({ "name": "refmon", "version": env!("CARGO_PKG_VERSION") });
         // Servers list some tools only to clients that can be asked; what they then ask is answered with an error.
         let can = json!({ "elicitation": {}, "sampling": {}, "roots": {} });
         let hello = json!({ "protocolVersion": "2025-11-25", "capabilities": can, "clientInfo": client });
-        let first = self.request("initialize", hello)?;
-        let answer = if matches!(first.kind, Kind::Result(_)) {
-            self.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))?;
-            first
-        } else {
-            self.meta = Some(json!({
-                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientInfo": client,
-                "io.modelcontextprotocol/clientCapabilities": can,
-            }));
-            self.request("server/discover", json!({}))?
+        let first = match self.request("initialize", hello) {
+            Ok(first) if matches!(first.kind, Kind::Result(_)) => Ok(first),
+            Ok(_) => Err(None),
+            // A server from 2026-07-28 on may refuse the older handshake in any words.
+            Err(error @ ProbeError::NotMcp { .. }) => Err(Some(error)),
+            Err(error) => return Err(error),
+        };
+        let answer = match first {
+            Ok(first) => {
+                self.wire.notify(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))?;
+                first
+            }
+            Err(refused) => {
+                self.meta = Some(json!({
+                    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                    "io.modelcontextprotocol/clientInfo": client,
+                    "io.modelcontextprotocol/clientCapabilities": can,
+                }));
+                let discovered = self.request("server/discover", json!({}));
+                discovered.map_err(|error| refused.unwrap_or(error))?
+            }
         };
         let capabilities = answer.value("capabilities").ok_or(ProbeError::Answer("initialize"))?;
         let capabilities =
@@ -127,33 +148,12 @@ impl<W: Write> Peer<W> {
         Err(ProbeError::Answer("tools/list"))
     }
 
-    fn send(&mut self, message: &Value) -> io::Result<()> {
-        writeln!(self.input, "{message}")?;
-        self.input.flush()
-    }
-
     fn request(&mut self, method: &'static str, mut params: Value) -> Result<Message, ProbeError> {
         self.number = self.number.saturating_add(1);
         if let (Some(meta), Some(members)) = (&self.meta, params.as_object_mut()) {
             members.insert("_meta".to_owned(), meta.clone());
         }
-        let number = self.number;
-        self.send(&json!({ "jsonrpc": "2.0", "id": number, "method": method, "params": params }))?;
-        for _ in 0..MESSAGES_MAX {
-            let message = self.messages.recv_timeout(ANSWER_WAIT).map_err(|error| match error {
-                RecvTimeoutError::Timeout => ProbeError::Silent(method),
-                RecvTimeoutError::Disconnected => ProbeError::Ended(method),
-            })?;
-            match &message.kind {
-                Kind::Result(id) | Kind::Error(Some(id)) if id.canonical == number.to_string() => return Ok(message),
-                Kind::Request(_, id) => {
-                    let id: Value = serde_json::from_str(&id.canonical).unwrap_or_default();
-                    let error = json!({ "code": -32_601, "message": "not offered" });
-                    self.send(&json!({ "jsonrpc": "2.0", "id": id, "error": error }))?;
-                }
-                _ => {}
-            }
-        }
-        Err(ProbeError::Silent(method))
+        let message = json!({ "jsonrpc": "2.0", "id": self.number, "method": method, "params": params });
+        self.wire.request(method, self.number, &message)
     }
 }
