@@ -3,10 +3,11 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use refmon_core::ports::Clock as _;
+use refmon_gateway::system::System;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ struct Issuer {
 
 impl Issuer {
     fn token(&self, claims: &Value) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = System::new().now().unix_us / 1_000_000;
         let mut all = json!({ "iss": self.name, "aud": AUDIENCE, "exp": now + 600, "sub": "ada", "azp": "ide" });
         all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
         let header = json!({ "alg": "ES256", "kid": "k", "typ": "at+jwt" });
