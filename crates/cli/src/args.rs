@@ -206,7 +206,7 @@ pub(crate) struct KeyOptions {
     /// A scope that the key grants; repeat it for more
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
-    /// A role of [roles] that the key has; repeat it for more
+    /// A role of `[roles]` that the key has; repeat it for more
     #[arg(long = "role", value_name = "ROLE")]
     pub(crate) roles: Vec<String>,
     /// Days until the key expires, at most 365
