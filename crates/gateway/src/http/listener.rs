@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::door::Gate;
+use super::room::Room;
 use super::{Authenticate, Beside, Known, Peer, Tls};
 use crate::hub::Hub;
 
@@ -79,7 +80,7 @@ impl Listener {
     pub async fn serve(self, doors: Doors, mut stop: watch::Receiver<bool>) {
         let hub = Arc::clone(&doors.hub);
         let Doors { hub: clients, known, authenticate, ready, beside } = doors;
-        let gate = Arc::new(Gate { hub: clients, known, authenticate, ready, beside });
+        let gate = Arc::new(Gate { hub: clients, known, authenticate, ready, beside, room: Room::default() });
         let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(connections_max())));
         let mut sweep = tokio::time::interval(SWEEP);
         while !*stop.borrow() {

@@ -17,6 +17,7 @@ mod guard;
 mod headers;
 mod listener;
 mod peer;
+mod room;
 mod tls;
 
 pub use beside::{Answering, Beside};
