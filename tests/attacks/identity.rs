@@ -111,6 +111,12 @@ fn an_agent_cannot_write_the_guards_own_files() {
         let answer = stage.refused(save(&root.join(path)));
         assert_eq!(code(&answer), "arguments.guarded-path", "{path}");
     }
+    // Moved away with the folder that it is in, the guard could be edited and moved back.
+    fs::create_dir_all(root.join("work/deep")).unwrap();
+    for path in [root.clone(), root.join("work/.."), root.join("work/deep/../..")] {
+        assert_eq!(code(&stage.refused(save(&path))), "arguments.guarded-path", "{}", path.display());
+    }
+    stage.passes(&call(2, "save", &format!(r#"{{"path":"{}"}}"#, root.join("work/deep").display())));
     for path in ["work/../refmon.toml", "/etc/passwd"] {
         stage.refused(save(&root.join(path)));
     }

@@ -157,6 +157,13 @@ impl Config {
         Ok(config)
     }
 
+    /// The files that values refer to as `file://…`: the operator's credentials, which are for no tool.
+    pub(crate) fn secret_files(&self) -> Vec<PathBuf> {
+        let values = self.servers.iter().flat_map(|server| server.env.values().chain(server.headers.values()));
+        let files = values.chain(self.telemetry.headers.values()).filter_map(|value| value.strip_prefix("file://"));
+        files.filter_map(|file| std::path::absolute(file).ok()).collect()
+    }
+
     /// The names of all servers.
     pub(crate) fn server_names(&self) -> Vec<&str> {
         self.servers.iter().map(|server| server.name.as_str()).collect()

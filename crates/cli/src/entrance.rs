@@ -23,8 +23,24 @@ use crate::home::Home;
 use crate::identity::{Identity, IdentityKind, IssuerTable, Issuers};
 
 /// Headers by which a reverse proxy says that a request is somebody else's.
-const FORWARDED: &[&str] =
-    &["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
+const FORWARDED: &[&str] = &[
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "tailscale-user-login",
+];
+/// How those headers begin of which proxies have their own.
+const FORWARDED_FAMILY: &str = "x-forwarded";
 
 /// The entrance of `refmon serve`.
 pub(crate) struct Entrance {
@@ -166,7 +182,7 @@ impl Authenticate for Entrance {
 }
 
 fn forwarded(headers: &HeaderMap) -> bool {
-    FORWARDED.iter().any(|name| headers.contains_key(*name))
+    headers.keys().any(|name| name.as_str().starts_with(FORWARDED_FAMILY) || FORWARDED.contains(&name.as_str()))
 }
 
 /// The issuers of the configuration, and what their tokens must be made out to.

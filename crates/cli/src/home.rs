@@ -103,6 +103,7 @@ impl Home {
             guarded.push(refmon_policy::source::definitions_path(&contract));
             guarded.push(contract);
         }
+        guarded.extend(self.config.secret_files());
         guarded
     }
 

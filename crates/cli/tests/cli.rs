@@ -148,6 +148,19 @@ fn a_broken_configuration_stops_the_start_with_place_and_nearest_spelling() {
 }
 
 #[test]
+fn a_file_with_the_operators_credential_is_for_no_tool() {
+    let folder = home();
+    let token = folder.path().canonicalize().unwrap().join("notes/token");
+    fs::write(&token, "canary").unwrap();
+    let call = r#"{"server":"notes","tool":"read_note","arguments":{"path":"NOTES/token"}}"#;
+    assert_eq!(check(folder.path(), call).1["decision"], "permit");
+    let config = fs::read_to_string(folder.path().join("refmon.toml")).unwrap();
+    let reference = format!("{config}env = {{ TOKEN = \"file://{}\" }}\n", token.display());
+    fs::write(folder.path().join("refmon.toml"), reference).unwrap();
+    assert_eq!(check(folder.path(), call).1["reason"], "arguments.guarded-path");
+}
+
+#[test]
 fn check_decides_as_a_door_would_and_its_exit_code_says_so() {
     let folder = home();
     let read = |path: &str| format!(r#"{{"server":"notes","tool":"read_note","arguments":{{"path":"{path}"}}}}"#);

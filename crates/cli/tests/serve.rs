@@ -10,6 +10,8 @@
 #[path = "serve/gateway.rs"]
 mod gateway;
 
+#[path = "serve/attacks.rs"]
+mod attacks;
 #[path = "serve/bounds.rs"]
 mod bounds;
 #[path = "serve/bridges.rs"]

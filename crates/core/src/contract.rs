@@ -80,6 +80,12 @@ impl Effects {
         self.0.contains(&effect)
     }
 
+    /// Whether the tool may change files that it is given the path of.
+    #[must_use]
+    pub fn change_files(&self) -> bool {
+        self.contains(Effect::Write) || self.contains(Effect::Admin)
+    }
+
     /// Whether the tool reads and does nothing else.
     #[must_use]
     pub fn only_reads(&self) -> bool {

@@ -216,6 +216,8 @@ pub struct Location {
     pub exists: bool,
     /// Whether it is one of refmon's own files, or in one of its folders. No contract can allow that.
     pub guarded: bool,
+    /// Whether one of refmon's own files lies below it, so that whoever moves or removes it moves or removes that.
+    pub encloses: bool,
 }
 
 /// The file system, as far as judging a path needs it.

@@ -65,13 +65,26 @@ impl Files for System {
                 break;
             }
         }
-        // A guarded file that does not exist yet is guarded by its name.
+        // A guarded file that does not exist yet is guarded by its name, wherever the links in that lead by now.
         let guarded = self.guarded.iter().any(|own| match stat(own) {
             Ok(identity) => lies_in(&folder, &identity),
-            Err(_) => canonical.starts_with(own),
+            Err(_) => canonical.starts_with(own) || whole(own).is_ok_and(|own| canonical.starts_with(own)),
         });
-        Ok(Location { canonical: canonical_text, root, exists: missing.is_empty(), guarded })
+        let encloses = missing.is_empty() && folder.is_dir() && {
+            let identity = stat(&folder).map_err(|error| Fault::caused("the path", error))?;
+            // By the links that lead to it, and by where it is.
+            let lies = |own: &PathBuf| lies_in(own, &identity) || whole(own).is_ok_and(|own| lies_in(&own, &identity));
+            self.guarded.iter().any(lies)
+        };
+        Ok(Location { canonical: canonical_text, root, exists: missing.is_empty(), guarded, encloses })
     }
+}
+
+/// A path as the kernel would follow it, with its part that does not exist.
+fn whole(path: &Path) -> std::io::Result<PathBuf> {
+    let (mut folder, missing) = resolve(path)?;
+    folder.extend(missing);
+    Ok(folder)
 }
 
 /// Whether a path or one of its folders is this very file or folder, however it is spelled.
@@ -163,6 +176,31 @@ mod tests {
         {
             let absolute = format!("{}/{path}", base.display());
             assert_eq!(system.locate(&absolute, std::slice::from_ref(&base)).unwrap().guarded, guarded, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_folder_encloses_what_is_guarded_below_it_by_every_way_there() {
+        let folder = tree();
+        let base = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(base.join("root/links")).unwrap();
+        symlink(base.join("outside"), base.join("root/links/own")).unwrap();
+        let system = System::guarding([base.join("root/links/own"), base.join("root/sub/../new/refmon.toml")]);
+        for (path, encloses) in [
+            ("", true),
+            ("root", true),
+            ("way-in", true),
+            ("root/links", true),
+            ("root/sub", true),
+            ("root/a.txt", false),
+            ("root/missing", false),
+        ] {
+            let absolute = format!("{}/{path}", base.display());
+            assert_eq!(system.locate(&absolute, std::slice::from_ref(&base)).unwrap().encloses, encloses, "{path}");
+        }
+        for path in ["root/new/refmon.toml", "outside/secret", "way-in/new/refmon.toml"] {
+            let absolute = format!("{}/{path}", base.display());
+            assert!(system.locate(&absolute, std::slice::from_ref(&base)).unwrap().guarded, "{path}");
         }
     }
 

@@ -39,8 +39,14 @@ impl Outbound {
         Self { bytes: released.into_message().into_open(), read: None }
     }
 
-    /// The bytes, for a way out that is not a stream of lines.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
+    /// The bytes, for a stream of lines. Line ends in JSON stand between its tokens only; in a stream of lines, what stands
+    /// between two of them would be a message of its own, which nobody has judged.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        for byte in &mut self.bytes {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
         self.bytes
     }
 

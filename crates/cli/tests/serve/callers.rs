@@ -45,6 +45,13 @@ fn the_local_person_is_not_whoever_comes_through_a_proxy_or_with_a_credential() 
         ("x-forwarded-for", "203.0.113.9"),
         ("forwarded", "for=203.0.113.9"),
         ("via", "1.1 proxy"),
+        ("x-forwarded-port", "443"),
+        ("X-Forwarded-Server", "proxy"),
+        ("x-original-forwarded-for", "203.0.113.9"),
+        ("cf-connecting-ip", "203.0.113.9"),
+        ("true-client-ip", "203.0.113.9"),
+        ("x-client-ip", "203.0.113.9"),
+        ("tailscale-user-login", "eve@example.org"),
         ("authorization", "Bearer x"),
         ("authorization", "Basic dTpw"),
     ] {

@@ -1,7 +1,7 @@
 """An MCP server for serve.rs: `era_server.py legacy|modern|stall [LOG]`. `stall` is legacy and never lists its tools.
 
 `echo` says its text again, `ask` wants the user's name first, `wait` answers only when its call is cancelled. What it is
-called with is appended to LOG.
+called with is appended to LOG. A line that is no message is passed over, as the published SDKs do.
 """
 
 import json
@@ -79,7 +79,11 @@ def answer(request):
 
 def main():
     for line in sys.stdin:
-        request = json.loads(line)
+        try:
+            request = json.loads(line)
+        except ValueError:
+            LOG and LOG.write(json.dumps(["unreadable", {}]) + "\n")
+            continue
         if LOG and request.get("method") == "notifications/cancelled":
             LOG.write(json.dumps(["cancelled", {}]) + "\n")
         if "id" not in request or "method" not in request or (STALLS and request["method"] == "tools/list"):

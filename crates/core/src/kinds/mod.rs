@@ -99,7 +99,7 @@ pub fn extract(contract: &Contract, arguments: &Json<'_>, files: &dyn Files) -> 
         let mut merged: Option<ArgumentFacts> = None;
         let count = found.len();
         for (pointer, value) in found {
-            let one = of_value(rule, value, files).map_err(|unfit| match unfit {
+            let one = of_value(contract, rule, value, files).map_err(|unfit| match unfit {
                 Unfit::Refused(reason, expected) => Obstacle::Refused(Refusal { reason, pointer, expected }),
                 Unfit::Fault(fault) => Obstacle::Fault(fault),
             })?;
@@ -157,9 +157,12 @@ fn collect<'j>(
     }
 }
 
-fn of_value(rule: &ArgumentRule, value: &Json<'_>, files: &dyn Files) -> Answer {
+fn of_value(contract: &Contract, rule: &ArgumentRule, value: &Json<'_>, files: &dyn Files) -> Answer {
     match &rule.kind {
-        Kind::Path { roots, base } => path::facts(text::typed(value)?, roots, base.as_deref(), files),
+        Kind::Path { roots, base } => {
+            let place = path::Place { roots, base: base.as_deref(), changes: contract.effects.change_files() };
+            path::facts(text::typed(value)?, &place, files)
+        }
         Kind::Url { schemes, hosts, private } => url::facts(text::typed(value)?, schemes, hosts, *private),
         Kind::Email { domains } => mail::email(text::typed(value)?, domains),
         Kind::Domain { domains } => mail::domain(text::typed(value)?, domains),

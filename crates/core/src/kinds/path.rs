@@ -10,7 +10,8 @@
 //! followed than when it is resolved after.
 //!
 //! A path to refmon's own files (configuration, contracts, policies, evidence) is refused whatever the contract
-//! says: an agent must not edit its guard.
+//! says: an agent must not edit its guard. So is, for a tool that changes anything, a folder that they lie below: it could
+//! be moved away, edited under its new name, and moved back.
 //!
 //! What a race can still do: between this judgement and the tool's own opening of the path, whoever may write
 //! below a root can replace a folder by a symbolic link. The facts are then about the old tree. A tool that must
@@ -37,7 +38,16 @@ pub const FACTS: &[(&str, FactType)] = &[
     ("extension", FactType::Text),
 ];
 
-pub(super) fn facts(text: &str, roots: &[PathBuf], base: Option<&Path>, files: &dyn Files) -> Answer {
+/// Where a path may be, and what for.
+pub(super) struct Place<'a> {
+    pub(super) roots: &'a [PathBuf],
+    pub(super) base: Option<&'a Path>,
+    /// Whether the tool may change what is there.
+    pub(super) changes: bool,
+}
+
+pub(super) fn facts(text: &str, place: &Place<'_>, files: &dyn Files) -> Answer {
+    let Place { roots, base, changes } = *place;
     let absolute = absolute(text, base)?;
     let location = files.locate(&absolute, roots).map_err(Unfit::Fault)?;
     if let Some(lexical) = without_dots(&absolute)
@@ -45,7 +55,7 @@ pub(super) fn facts(text: &str, roots: &[PathBuf], base: Option<&Path>, files: &
     {
         return Err(unfit(ReasonCode::AmbiguousText, "a path without `..` behind a symbolic link"));
     }
-    if location.guarded {
+    if location.guarded || (changes && location.encloses) {
         return Err(unfit(ReasonCode::GuardedPath, "a path that does not lead to refmon's own files"));
     }
     if !roots.is_empty() && location.root.is_none() {

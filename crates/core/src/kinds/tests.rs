@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::contract::{ArgumentPath, Decimal4, Effect, Effects, HoldMode, Role};
@@ -12,7 +12,9 @@ impl Files for Plain {
     fn locate(&self, absolute: &str, roots: &[PathBuf]) -> Result<Location, Fault> {
         let canonical = absolute.replace("/link/..", "/elsewhere");
         let root = roots.iter().position(|root| canonical.starts_with(&format!("{}/", root.display())));
-        Ok(Location { root, exists: false, guarded: canonical.starts_with("/root/guard"), canonical })
+        let (guarded, encloses) =
+            (canonical.starts_with("/root/guard"), Path::new("/root/guard").starts_with(&canonical));
+        Ok(Location { root, exists: false, guarded, encloses, canonical })
     }
 }
 
@@ -85,6 +87,29 @@ fn a_path_that_is_read_in_two_ways_is_refused() {
     assert_eq!(facts["hidden"], Fact::Flag(true));
     assert_eq!(facts["extension"], Fact::Text("toml".into()));
     assert_eq!(facts["root"], Fact::Text("/root".into()));
+}
+
+#[test]
+fn a_folder_above_the_guard_can_be_read() {
+    let kind = || Kind::Path { roots: Vec::new(), base: None };
+    let by = |effect: Effect, path: &str| {
+        let effects = Effects::new([effect]).unwrap();
+        let text = format!("{{\"a\":\"{path}\"}}");
+        let json = Json::parse(text.as_bytes()).unwrap();
+        match extract(&Contract { effects, ..contract("a", kind()) }, &json, &Plain) {
+            Err(Obstacle::Refused(refusal)) => Some(refusal.reason),
+            other => other.map(|_| None).unwrap(),
+        }
+    };
+    for path in ["/root", "/"] {
+        assert_eq!(by(Effect::Read, path), None, "{path}");
+        assert_eq!(by(Effect::External, path), None, "{path}");
+        for effect in [Effect::Write, Effect::Destructive, Effect::Admin] {
+            assert_eq!(by(effect, path), Some(ReasonCode::GuardedPath), "{path}");
+        }
+    }
+    assert_eq!(by(Effect::Destructive, "/root/work"), None);
+    assert_eq!(by(Effect::Read, "/root/guard/x"), Some(ReasonCode::GuardedPath));
 }
 
 #[test]

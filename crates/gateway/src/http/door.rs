@@ -16,6 +16,7 @@ use super::body::{self, Answer, BodyError};
 use super::figures::readiness;
 use super::guard::Known;
 use super::headers::{self, Disagreement, MODERN};
+use super::room::{Full, Room};
 use super::{Authenticate, Beside, Peer, standing};
 use crate::hub::{Client, Hub, Out};
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
@@ -31,6 +32,7 @@ pub(super) struct Gate {
     pub(super) authenticate: Arc<dyn Authenticate>,
     pub(super) ready: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(super) beside: Option<Arc<dyn Beside>>,
+    pub(super) room: Room,
 }
 
 type Answered = Response<Answer>;
@@ -148,10 +150,16 @@ impl Gate {
         if !accepts(&parts.headers, "application/json") {
             return refused(StatusCode::NOT_ACCEPTABLE, "accept `application/json` and `text/event-stream`");
         }
+        // Held until the answer begins.
+        let mut room = match self.room.take(caller, hyper::body::Body::size_hint(&body).exact()).await {
+            Ok(room) => room,
+            Err(Full) => return refused(StatusCode::TOO_MANY_REQUESTS, "too many large messages at the same time"),
+        };
         let bytes = match body::read(body).await {
             Ok(bytes) => bytes,
             Err(error) => return self.unread(error, caller),
         };
+        room.fit(bytes.len());
         let message = match Message::parse(bytes.clone(), Strictness::Request) {
             Ok(message) => message,
             Err(error) => return self.malformed(bytes, &error, caller),
@@ -228,7 +236,7 @@ impl Gate {
         };
         match &message.kind {
             Kind::Request(..) => {
-                let parameters = headers::parameters(headers);
+                let parameters = headers::parameters(headers, &message);
                 answer(client.request(message, parameters), true).await
             }
             Kind::Notification(_) => {

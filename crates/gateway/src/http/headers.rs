@@ -2,12 +2,16 @@
 
 use base64::Engine as _;
 use http::{HeaderMap, HeaderValue};
+use refmon_core::json::{Json, Strictness};
 
 use crate::message::{Kind, Message};
 use crate::method::VERSIONS;
 
 /// The oldest version whose requests stand for themselves.
 pub(super) const MODERN: &str = "2026-07-28";
+
+/// How headers begin that mirror an argument of a tool (MCP 2026-07-28, custom headers from tool parameters).
+const PARAMETER: &str = "mcp-param-";
 
 /// The header that names the client's span (W3C Trace Context).
 const TRACE_PARENT: &str = "traceparent";
@@ -65,11 +69,43 @@ pub(super) fn agree(headers: &HeaderMap, message: &Message) -> Result<(), Disagr
     };
     let header = single(headers, "mcp-name")?.map(decoded).transpose()?;
     match (name, header) {
-        (Some(name), Some(header)) if name == header => Ok(()),
+        (Some(name), Some(header)) if name == header => mirrored(headers, message),
         (None, None) => Ok(()),
         // Other methods have no name; what the header says about them is nobody's.
         (None, Some(_)) if !matches!(method.as_str(), "tools/call" | "prompts/get" | "resources/read") => Ok(()),
         _ => Err(Disagreement::Mismatch("mcp-name")),
+    }
+}
+
+/// Compares `Mcp-Param-*` headers with the arguments: a server, or what stands before it, may act on them, and only the
+/// arguments are judged. Which argument a header mirrors, the server knows; it must be one of them.
+fn mirrored(headers: &HeaderMap, message: &Message) -> Result<(), Disagreement> {
+    const NAME: &str = "mcp-param";
+    let mut said = headers.iter().filter(|(name, _)| name.as_str().starts_with(PARAMETER)).peekable();
+    if said.peek().is_none() {
+        return Ok(());
+    }
+    let arguments = message.value("arguments").and_then(|value| Json::parse_with(value, Strictness::Data).ok());
+    for (name, value) in said {
+        let value = value.to_str().ok().and_then(|value| decoded(value).ok()).ok_or(Disagreement::Mismatch(NAME))?;
+        let once = headers.get_all(name).iter().nth(1).is_none();
+        if !once || !arguments.as_ref().is_some_and(|arguments| says(arguments, &value)) {
+            return Err(Disagreement::Mismatch(NAME));
+        }
+    }
+    Ok(())
+}
+
+/// Whether one of the scalars in a value is what a header says.
+fn says(json: &Json<'_>, header: &str) -> bool {
+    match json {
+        Json::Text(text) => text == header,
+        Json::Null => false,
+        Json::Bool(_) | Json::Number(_) => {
+            Json::parse(header.as_bytes()).is_ok_and(|said| said.canonical() == json.canonical())
+        }
+        Json::List(items) => items.iter().any(|item| says(item, header)),
+        Json::Object(members) => members.iter().any(|(_, value)| says(value, header)),
     }
 }
 
@@ -82,9 +118,10 @@ fn decoded(value: &str) -> Result<String, Disagreement> {
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(Disagreement::Mismatch("mcp-name"))
 }
 
-/// `Mcp-Param-*` headers, which a gateway passes on, and the parent of the request.
-pub(super) fn parameters(headers: &HeaderMap) -> HeaderMap<HeaderValue> {
-    let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("mcp-param-"));
+/// `Mcp-Param-*` headers, which a gateway passes on with a tool call, and the parent of the request.
+pub(super) fn parameters(headers: &HeaderMap, message: &Message) -> HeaderMap<HeaderValue> {
+    let calls = matches!(&message.kind, Kind::Request(method, _) if method == "tools/call");
+    let own = headers.iter().filter(|(name, _)| calls && name.as_str().starts_with(PARAMETER));
     own.map(|(name, value)| (name.clone(), value.clone())).chain(parent(headers)).collect()
 }
 
@@ -101,8 +138,6 @@ fn parent(headers: &HeaderMap) -> Option<(http::HeaderName, HeaderValue)> {
 
 #[cfg(test)]
 mod tests {
-    use refmon_core::json::Strictness;
-
     use super::*;
 
     fn check(headers: &[(&'static str, &'static str)], name: &str, meta: &str) -> Result<(), Disagreement> {
@@ -114,6 +149,31 @@ mod tests {
             map.append(*name, HeaderValue::from_static(value));
         }
         agree(&map, &message)
+    }
+
+    #[test]
+    fn a_parameter_in_a_header_is_one_of_the_arguments() {
+        let arguments = r#"{"region":"eu","n":42,"yes":true,"deep":[{"x":"é"}],"none":null}"#;
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"echo","arguments":{arguments},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#
+        );
+        let message = Message::parse(text.into_bytes(), Strictness::Request).unwrap();
+        let check = |parameters: &[(&'static str, &'static str)]| {
+            let own = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "echo")];
+            let mut map = HeaderMap::new();
+            for (name, value) in own.iter().chain(parameters) {
+                map.append(*name, HeaderValue::from_static(value));
+            }
+            agree(&map, &message)
+        };
+        for value in ["eu", "42", "true", "=?base64?w6k=?="] {
+            assert_eq!(check(&[("mcp-param-x", value)]), Ok(()), "{value}");
+        }
+        for value in ["us", "", "EU", "43", "null", "region", "{}", "=?base64?!?=", "=?base64?dXM=?="] {
+            assert_eq!(check(&[("mcp-param-x", value)]), Err(Disagreement::Mismatch("mcp-param")), "{value}");
+        }
+        let twice = [("mcp-param-x", "eu"), ("mcp-param-x", "eu")];
+        assert_eq!(check(&twice), Err(Disagreement::Mismatch("mcp-param")));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::door::Gate;
 use super::patient::Patient;
+use super::room::Room;
 use super::{Authenticate, Beside, Known, Peer, Tls};
 use crate::hub::Hub;
 
@@ -82,7 +83,7 @@ impl Listener {
     pub async fn serve(self, doors: Doors, mut stop: watch::Receiver<bool>) {
         let hub = Arc::clone(&doors.hub);
         let Doors { hub: clients, known, authenticate, ready, beside } = doors;
-        let gate = Arc::new(Gate { hub: clients, known, authenticate, ready, beside });
+        let gate = Arc::new(Gate { hub: clients, known, authenticate, ready, beside, room: Room::default() });
         let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(connections_max())));
         let mut sweep = tokio::time::interval(SWEEP);
         while !*stop.borrow() {

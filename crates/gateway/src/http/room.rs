@@ -1,0 +1,109 @@
+//! Room for large messages. Each may have sixteen mebibytes, and connections are many: what one person sends at the same
+//! time must not be all the memory that there is.
+//!
+//! Small messages need no room, so an answer that a call waits for is never behind one that waits for room.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use refmon_core::caller::Caller;
+use refmon_core::ids::{TenantId, UserId};
+use refmon_core::limits;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes of a message that is small.
+const SMALL: usize = 64 * 1024;
+/// Bytes of one person's large messages that are read, or wait for their answer to begin, at the same time.
+const LARGE_MAX: usize = 4 * limits::FRAME_BYTES_MAX;
+/// How long a large message waits for room.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What room is counted in.
+const UNIT: usize = 1024;
+
+/// The room of each person, whatever their credentials and agents.
+#[derive(Debug, Default)]
+pub(super) struct Room(Mutex<HashMap<(TenantId, UserId), Weak<Semaphore>>>);
+
+/// There was no room in time.
+#[derive(Debug)]
+pub(super) struct Full;
+
+/// Room that is taken, and given back with this.
+#[derive(Debug)]
+pub(super) struct Taken(Option<OwnedSemaphorePermit>);
+
+impl Room {
+    /// Takes room for a message of so many bytes; if it does not say how many, for the largest that there can be.
+    pub(super) async fn take(&self, caller: &Caller, bytes: Option<u64>) -> Result<Taken, Full> {
+        let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limits::FRAME_BYTES_MAX);
+        if bytes <= SMALL {
+            return Ok(Taken(None));
+        }
+        let waiting = self.of(caller).acquire_many_owned(units(bytes.min(limits::FRAME_BYTES_MAX)));
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(Ok(permit)) => Ok(Taken(Some(permit))),
+            Ok(Err(_)) | Err(_) => Err(Full),
+        }
+    }
+
+    fn of(&self, caller: &Caller) -> Arc<Semaphore> {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let who = (caller.tenant().clone(), caller.user().clone());
+        if let Some(room) = rooms.get(&who).and_then(Weak::upgrade) {
+            return room;
+        }
+        rooms.retain(|_, room| room.strong_count() > 0);
+        let room = Arc::new(Semaphore::new(LARGE_MAX / UNIT));
+        rooms.insert(who, Arc::downgrade(&room));
+        room
+    }
+}
+
+impl Taken {
+    /// Gives back what a message that has been read does not need.
+    pub(super) fn fit(&mut self, bytes: usize) {
+        let Some(permit) = self.0.as_mut() else { return };
+        let needed = if bytes <= SMALL { 0 } else { usize::try_from(units(bytes)).unwrap_or(usize::MAX) };
+        drop(permit.split(permit.num_permits().saturating_sub(needed)));
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use refmon_core::ids::AgentId;
+
+    use super::*;
+
+    fn caller(user: &str, agent: &str) -> Caller {
+        let (tenant, agent) = (TenantId::parse("t").unwrap(), AgentId::parse(agent).unwrap());
+        Caller::local(tenant, UserId::parse(user).unwrap(), agent, [])
+    }
+
+    async fn is_full(room: &Room, caller: &Caller, bytes: Option<u64>) -> bool {
+        tokio::time::timeout(Duration::from_millis(20), room.take(caller, bytes)).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn one_persons_large_messages_wait_for_each_other_and_nobody_elses() {
+        let room = Room::default();
+        let (eve, other, ada) = (caller("eve", "a"), caller("eve", "b"), caller("ada", "a"));
+        let mut taken = Vec::new();
+        for _ in 0..4 {
+            taken.push(room.take(&eve, None).await.unwrap());
+        }
+        assert!(is_full(&room, &eve, None).await);
+        assert!(is_full(&room, &other, Some(1024 * 1024)).await, "another agent of the same person");
+        assert!(!is_full(&room, &eve, Some(1_000)).await, "a small message needs no room");
+        assert!(!is_full(&room, &ada, None).await, "somebody else");
+        taken[0].fit(1_000_000);
+        assert!(!is_full(&room, &eve, Some(15_000_000)).await, "what was not needed is given back");
+        assert!(is_full(&room, &eve, None).await);
+        drop(taken);
+        assert!(!is_full(&room, &eve, None).await);
+    }
+}
