@@ -3,12 +3,13 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-/** Makes the folder's configuration; the answer starts the wrapped server. */
+/** Makes the folder's configuration; a server is a command or `{ url }`. The answer starts the wrapped server. */
 export function prepare(refmon, folder, name, server, rewrite) {
   for (const made of [".refmon", "refmon.toml", "contracts", "policies"]) rmSync(path.join(folder, made), { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const config = path.join(folder, "refmon.toml");
-  execFileSync(refmon, ["--config", config, "init", "--yes", "--name", name, "--", server.command, ...server.args], { cwd: folder, stdio: "ignore" });
+  const target = server.url ? ["--url", server.url, "--private"] : ["--", server.command, ...server.args];
+  execFileSync(refmon, ["--config", config, "init", "--yes", "--name", name, ...target], { cwd: folder, stdio: "ignore" });
   if (rewrite) {
     const contract = path.join(folder, "contracts", `${name}.toml`);
     writeFileSync(contract, rewrite(readFileSync(contract, "utf8"), name));

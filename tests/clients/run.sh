@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Byte fidelity on the fixtures, published clients against published servers with and without refmon between, and the
-# official conformance suites through `refmon serve`.
+# official conformance suites through `refmon serve`, on both of its sides.
 # Argument: refmon's program. Writes docs/compatibility.md. Everything else it makes is in .work.
 set -euo pipefail
 refmon="$(realpath "${1:?usage: tests/clients/run.sh REFMON_BINARY}")"
@@ -28,6 +28,8 @@ run "matrix: clients and servers" \
   node tests/clients/matrix.mjs "$refmon" .work/clients/matrix "$venv/bin/python" docs/compatibility.md
 run "conformance: the official suites through refmon serve" \
   node tests/clients/conformance.mjs "$refmon" .work/clients/conformance
+run "conformance: the suite's servers through refmon serve" \
+  node tests/clients/conformance-client.mjs "$refmon" .work/clients/conformance-client docs/compatibility.md
 run "matrix over HTTP: every client, four servers at once" \
   node tests/clients/matrix-http.mjs "$refmon" .work/clients/matrix-http "$venv/bin/python"
 run "identity: a certified OpenID provider, a published client that logs in" \
