@@ -21,8 +21,8 @@ use crate::session::Observer;
 
 /// Clients that are remembered at the same time.
 const CLIENTS_MAX: usize = 10_000;
-/// Clients of one caller that are remembered at the same time.
-const CLIENTS_OF_CALLER_MAX: usize = 1_024;
+/// Sessions of one person that are remembered at the same time.
+const SESSIONS_OF_PERSON_MAX: usize = 1_024;
 /// Requests of one caller that are judged at the same time, each on a thread of its own.
 const TURNS_OF_CALLER_MAX: usize = 16;
 /// Requests of all callers that are judged at the same time: fewer than the runtime has threads for waiting, for without
@@ -101,8 +101,10 @@ impl Hub {
         let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let client = self.client(caller, Some(hello))?;
         let mut sessions = self.sessions();
-        let own = sessions.values().filter(|client| who(client.caller()) == who(caller)).count();
-        if sessions.len() >= CLIENTS_MAX || own >= CLIENTS_OF_CALLER_MAX {
+        // Of one person, whatever the scopes and agents of their credentials: who can have tokens made has many.
+        let person = |of: &Caller| (of.tenant().clone(), of.user().clone());
+        let own = sessions.values().filter(|client| person(client.caller()) == person(caller)).count();
+        if sessions.len() >= CLIENTS_MAX || own >= SESSIONS_OF_PERSON_MAX {
             return Ok(None);
         }
         sessions.insert(id.clone(), Arc::clone(&client));
