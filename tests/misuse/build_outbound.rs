@@ -2,7 +2,7 @@
 use refmon_gateway::upstream::Outbound;
 
 fn wrap(bytes: Vec<u8>) -> Outbound {
-    Outbound(bytes)
+    Outbound { bytes, read: None }
 }
 
 fn main() {}

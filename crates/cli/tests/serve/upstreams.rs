@@ -89,17 +89,17 @@ fn an_older_server_over_http_that_forgot_its_session_gets_a_new_one() {
 fn a_newer_server_over_http_gets_the_parameters_of_its_own_call_only() {
     let upstream = Upstream::start("modern");
     let gateway = Gateway::start(&[("one", &upstream.url)], LOCAL);
-    let ask = |name: &str, more: &[(&str, &str)]| {
+    let ask = |name: &str, text: &str, more: &[(&str, &str)]| {
         let (headers, body) =
-            crate::gateway::modern("tools/call", json!({ "name": name, "arguments": { "text": "x" } }));
+            crate::gateway::modern("tools/call", json!({ "name": name, "arguments": { "text": text } }));
         let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         headers.extend(more);
         gateway.ask("POST", &headers, &body)
     };
-    let refused = ask("unknown", &[("mcp-param-region", "west")]);
+    let refused = ask("unknown", "west", &[("mcp-param-region", "west")]);
     assert_eq!(refused.last()["result"]["isError"], true, "{refused:?}");
-    assert_eq!(ask("echo", &[]).text(), "x");
-    assert_eq!(ask("echo", &[("mcp-param-region", "east")]).text(), "x");
+    assert_eq!(ask("echo", "x", &[]).text(), "x");
+    assert_eq!(ask("echo", "east", &[("mcp-param-region", "east")]).text(), "east");
     let regions: Vec<Value> = upstream.all("echo").iter().map(|entry| entry[2]["mcp-param-region"].clone()).collect();
     assert_eq!(regions, [Value::Null, json!("east")], "a refused call's headers go nowhere");
     let sent = upstream.all("echo").pop().unwrap();
