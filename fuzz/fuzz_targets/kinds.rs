@@ -14,7 +14,7 @@ struct Plain;
 
 impl Files for Plain {
     fn locate(&self, absolute: &str, _: &[PathBuf]) -> Result<Location, Fault> {
-        Ok(Location { canonical: absolute.to_owned(), root: Some(0), exists: false, guarded: false, encloses: false })
+        Ok(Location { canonical: absolute.to_owned(), root: Some(0), exists: false, guarded: false, encloses: false, personal: false })
     }
 }
 

@@ -111,6 +111,11 @@ fn an_agent_cannot_write_the_guards_own_files() {
         let answer = stage.refused(save(&root.join(path)));
         assert_eq!(code(&answer), "arguments.guarded-path", "{path}");
     }
+    // The tool's process stands elsewhere than refmon's, and writes to its own standard input what it then reads.
+    for path in ["/proc/self/cwd/refmon.toml", "/proc/self/fd/0", "/dev/stdin", "/dev/fd/0", "/proc/1/root/etc/passwd"]
+    {
+        assert_eq!(code(&stage.refused(save(Path::new(path)))), "arguments.ambiguous", "{path}");
+    }
     // Moved away with the folder that it is in, the guard could be edited and moved back.
     fs::create_dir_all(root.join("work/deep")).unwrap();
     for path in [root.clone(), root.join("work/.."), root.join("work/deep/../..")] {

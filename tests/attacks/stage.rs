@@ -165,6 +165,7 @@ impl Stage {
             Box::new(Lines::new(client.clone())),
             Box::new(Lines::new(server.clone())),
             Arc::new(Silent),
+            Arc::default(),
         );
         Self { world, monitor, session: Arc::new(session), client, server }
     }

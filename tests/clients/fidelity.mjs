@@ -24,8 +24,7 @@ async function sidesOf(server, seen, steps) {
 
 /** A message as it should arrive. */
 function meant(line) {
-  const list = line.includes('"tools":[') ? line.replace(/("cacheScope"\s*:\s*)"public"/, '$1"private"') : line;
-  return list.replaceAll("\r", " ");
+  return line.replace(/("cacheScope"\s*:\s*)"public"/, '$1"private"').replaceAll("\r", " ");
 }
 
 for (const { fixture, era, steps } of SCRIPTS) {

@@ -124,7 +124,14 @@ impl Files for World {
     fn locate(&self, absolute: &str, roots: &[PathBuf]) -> Result<Location, Fault> {
         self.step()?;
         let root = roots.iter().position(|root| absolute.starts_with(&format!("{}/", root.display())));
-        Ok(Location { canonical: absolute.to_owned(), root, exists: false, guarded: false, encloses: false })
+        Ok(Location {
+            canonical: absolute.to_owned(),
+            root,
+            exists: false,
+            guarded: false,
+            encloses: false,
+            personal: false,
+        })
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct Listen {
     pub(crate) metrics_hosts: Vec<String>,
     /// How many server processes one caller may have at the same time.
     pub(crate) processes_per_caller: Option<std::num::NonZeroU16>,
+    /// After how many seconds without a message a session is let go.
+    pub(crate) session_idle_seconds: Option<std::num::NonZeroU32>,
 }
 
 /// TLS of the listener.
@@ -93,6 +95,7 @@ impl Default for Listen {
             metrics: None,
             metrics_hosts: Vec::new(),
             processes_per_caller: None,
+            session_idle_seconds: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use refmon_core::monitor::{Monitor, Ports};
 use refmon_core::ports::{self, Clock, Inspector};
 use refmon_core::secret::Secret;
 use refmon_gateway::child::{BASE_ENVIRONMENT, Launch};
+use refmon_gateway::credentials::Credentials;
 use refmon_gateway::link::{Collector, Reach, Reachable, Remote};
 use refmon_gateway::system::System;
 use refmon_identity::api_key::ApiKeys;
@@ -259,6 +260,32 @@ impl Home {
         let Some(url) = &server.url else { return Ok(Reach::Command(self.launch(server, &[])?)) };
         let headers = server.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         remote(&server.name, url, headers, server.private)
+    }
+
+    /// The operator's credentials among what a server is given: what its headers refer to, and of its variables, command
+    /// and URL what is called or looks like one.
+    pub(crate) fn credentials(&self, server: &Server) -> Result<Arc<Credentials>> {
+        let place = format!("server `{}`", server.name);
+        let plain = server.command.iter().chain(&server.url).map(|text| ("", text, false));
+        let named = server.env.iter().map(|(name, text)| (name.as_str(), text, false));
+        let headers = server.headers.iter().map(|(name, text)| (name.as_str(), text, true));
+        let mut found = Vec::new();
+        for (name, text, always) in plain.chain(named).chain(headers) {
+            if text.starts_with("file://") {
+                found.push(resolve(&place, name, text)?);
+                continue;
+            }
+            let single = text.strip_prefix("env://").map(str::to_owned);
+            let parts = secrets::references(text).into_iter().map(|(_, variable)| variable);
+            for variable in parts.chain(single) {
+                let value = resolve(&place, name, &format!("env://{variable}"))?;
+                let meant = secrets::suspected(&variable) || secrets::suspected(name);
+                if always || meant || secrets::sight(value.expose(), None).is_some() {
+                    found.push(value);
+                }
+            }
+        }
+        Ok(Arc::new(Credentials::new(found)))
     }
 
     /// The collector of traces, if there is one.

@@ -10,8 +10,9 @@ use refmon_core::record::Event;
 use crate::home::Home;
 use crate::log::{Level, Log};
 
-/// How often changed files are looked for.
-const RELOAD: Duration = Duration::from_secs(1);
+/// How often changed files are looked for. A change is taken up when the next look finds the same: a file that is being saved
+/// is empty for a moment, and of files that are being copied some are not there yet.
+const RELOAD: Duration = Duration::from_millis(500);
 
 pub(crate) fn tell_opened(opened: &refmon_audit::journal::Opened, log: &Log) {
     for recovered in &opened.recovered {
@@ -36,6 +37,7 @@ pub(crate) fn tell_halted(home: &Home, log: &Log) {
 pub(crate) fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, log: &Arc<Log>) {
     let (home, monitor, log) = (Arc::clone(home), Arc::downgrade(monitor), Arc::clone(log));
     let mut seen = signature(&home);
+    let (mut changing, mut broken) = (None, false);
     let mut configured = modified(&home.file);
     std::thread::spawn(move || {
         loop {
@@ -48,18 +50,34 @@ pub(crate) fn reload(home: &Arc<Home>, monitor: &Arc<Monitor>, log: &Arc<Log>) {
                 configured = changed;
             }
             let now = signature(&home);
-            if now == seen {
+            if now == seen || changing.as_ref() != Some(&now) {
+                changing = Some(now);
+                continue;
+            }
+            let Some(monitor) = monitor.upgrade() else { return };
+            let loaded = home.load();
+            if signature(&home) != now {
                 continue;
             }
             seen = now;
-            let Some(monitor) = monitor.upgrade() else { return };
-            let outcome = match home.load() {
-                Ok(loaded) if loaded.bundle.digest() == monitor.bundle().digest() => continue,
-                Ok(loaded) => monitor
-                    .activate(loaded.bundle)
-                    .map_err(anyhow::Error::from)
-                    .map(|()| (Level::Info, "bundle.activated", "new contracts and policies are in force".to_owned())),
+            let outcome = match loaded {
+                Ok(loaded) if loaded.bundle.digest() == monitor.bundle().digest() => {
+                    if std::mem::take(&mut broken) {
+                        let text = "contracts and policies are in order again: those that stayed in force";
+                        log.tell(Level::Info, "bundle.repaired", text);
+                    }
+                    continue;
+                }
+                Ok(loaded) => {
+                    broken = false;
+                    let text = "new contracts and policies are in force".to_owned();
+                    monitor
+                        .activate(loaded.bundle)
+                        .map_err(anyhow::Error::from)
+                        .map(|()| (Level::Info, "bundle.activated", text))
+                }
                 Err(error) => {
+                    broken = true;
                     let refused = monitor.note(Event::Refused(monitor.bundle().digest()));
                     let told =
                         format!("the changed contracts and policies are BROKEN; the old ones stay in force:\n{error}");

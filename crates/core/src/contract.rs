@@ -203,6 +203,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether a value is only measured, and not parsed.
+    #[must_use]
+    pub const fn is_free(&self) -> bool {
+        matches!(self, Self::Content | Self::Query | Self::Text | Self::Flag | Self::Amount { .. })
+    }
+
     /// The kind's name in contracts.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {

@@ -16,6 +16,13 @@ pub const TYPED_ARGUMENT_BYTES_MAX: usize = 16 * 1024;
 pub const SQL_BYTES_MAX: usize = 64 * 1024;
 /// Nesting of SQL expressions.
 pub const SQL_DEPTH_MAX: usize = 48;
+/// Words and signs of SQL that is parsed. A chain of operators nests one level for each, whatever its parentheses, and what is
+/// nested is taken apart on the stack.
+pub const SQL_TOKENS_MAX: usize = 8_192;
+/// Bytes of typed text in the arguments of one call, all together: each of them is parsed, or looked up.
+pub const TYPED_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a path (Linux, `PATH_MAX`).
+pub const PATH_BYTES_MAX: usize = 4_096;
 /// Values that one argument rule may match in one call (elements of a list).
 pub const ARGUMENT_VALUES_MAX: usize = 4_096;
 /// Passes of the policy fix-point over conditional forbids.

@@ -218,6 +218,8 @@ pub struct Location {
     pub guarded: bool,
     /// Whether one of refmon's own files lies below it, so that whoever moves or removes it moves or removes that.
     pub encloses: bool,
+    /// Whether the way there leads through what is another thing to each process: `/proc/self`, `/dev/stdin`.
+    pub personal: bool,
 }
 
 /// The file system, as far as judging a path needs it.

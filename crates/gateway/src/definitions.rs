@@ -60,8 +60,7 @@ impl Page {
         Listing::new(self.tools.iter().filter_map(|tool| Some((tool.name.clone()?, tool.pin))))
     }
 
-    /// The message with only the tools that are kept. Who else may see them is not for a cache to say, even if this
-    /// caller may see all: `cacheScope` becomes `private` (MCP 2026-07-28, caching). No other byte changes.
+    /// The message with only the tools that are kept. No other byte changes.
     #[must_use]
     pub fn keep(&self, message: &Message, kept: impl Fn(&Definition) -> bool) -> Vec<u8> {
         let stay: Vec<&[u8]> = self.tools.iter().filter(|tool| kept(tool)).map(|tool| tool.text.as_slice()).collect();
@@ -71,10 +70,6 @@ impl Page {
             list.extend(stay.join(&b","[..]));
             list.push(b']');
             edits.push((self.list.clone(), list));
-        }
-        let scope = message.span("cacheScope");
-        if !scope.is_empty() {
-            edits.push((scope, b"\"private\"".to_vec()));
         }
         message.with(edits)
     }
@@ -120,10 +115,9 @@ mod tests {
         let text = r#"{"jsonrpc":"2.0","id":1,"result":{"x":1.0,"tools":[ {"name":"a","q":"],\"["} , {"name":"b"},{"name":"c","n":1e3}],"cacheScope":"public","y":[]}}"#;
         let message = message(text);
         let page = Page::read(&message).unwrap();
-        let all = text.replace("\"public\"", "\"private\"");
-        assert_eq!(page.keep(&message, |_| true), all.as_bytes());
+        assert_eq!(page.keep(&message, |_| true), text.as_bytes());
         let kept = page.keep(&message, |tool| tool.name.as_ref().unwrap().as_str() != "b");
-        let expected = r#"{"jsonrpc":"2.0","id":1,"result":{"x":1.0,"tools":[ {"name":"a","q":"],\"["} ,{"name":"c","n":1e3}],"cacheScope":"private","y":[]}}"#;
+        let expected = r#"{"jsonrpc":"2.0","id":1,"result":{"x":1.0,"tools":[ {"name":"a","q":"],\"["} ,{"name":"c","n":1e3}],"cacheScope":"public","y":[]}}"#;
         assert_eq!(String::from_utf8(kept).unwrap(), expected);
         let none = page.keep(&message, |_| false);
         assert!(String::from_utf8(none).unwrap().contains(r#""tools":[],"#));

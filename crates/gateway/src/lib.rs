@@ -9,6 +9,7 @@
 //! ([`refmon_core::monitor::Authorized`]) or a [`method::Cleared`] message, whose method acts on nothing.
 
 pub mod child;
+pub mod credentials;
 pub mod definitions;
 pub mod frame;
 pub mod http;

@@ -107,6 +107,9 @@ pub const TABLE: &[Row] = &[
     row("notifications/tasks/status", Side::Server, false, Treatment::Pass, LEGACY),
 ];
 
+/// The first protocol version of the newer era.
+pub const NEWER: &str = "2026-07-28";
+
 /// Protocol versions whose methods the table holds.
 pub const VERSIONS: &[&str] = &["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
 
@@ -154,11 +157,16 @@ impl Cleared {
     }
 }
 
-/// Whether a `subscriptions/listen` asks for the changes of resources, which is judged.
+/// What a listener may ask for unjudged: that lists have changed.
+const LISTS: &[&str] = &["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
+
+/// Whether a `subscriptions/listen` asks for the changes of resources, or for anything else that is not known to be
+/// harmless: that is judged. A server that ignores case takes `ResourceSubscriptions` for what it knows.
 #[must_use]
 pub fn subscribes(message: &Message) -> bool {
     let filter = message.value("notifications").map(|filter| Members::parse(filter, Strictness::Lenient));
-    !matches!(filter, Some(Ok(filter)) if filter.find("resourceSubscriptions").is_none())
+    let harmless = |filter: &Members<'_>| filter.all().iter().all(|member| LISTS.contains(&member.key.as_ref()));
+    !matches!(filter, Some(Ok(filter)) if harmless(&filter))
 }
 
 #[cfg(test)]
@@ -193,7 +201,11 @@ mod tests {
         for (filter, clears) in [
             ("{}", true),
             (r#"{"toolsListChanged":true}"#, true),
+            (r#"{"toolsListChanged":true,"promptsListChanged":false,"resourcesListChanged":true}"#, true),
             (r#"{"resourceSubscriptions":["x"]}"#, false),
+            (r#"{"ResourceSubscriptions":["x"]}"#, false),
+            (r#"{"re\u017fourceSubscriptions":["x"]}"#, false),
+            (r#"{"anything":["x"]}"#, false),
             ("[]", false),
         ] {
             let text = format!(

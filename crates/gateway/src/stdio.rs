@@ -9,6 +9,7 @@ use refmon_core::record::Cause;
 use refmon_core::untrusted::Shown;
 
 use crate::child::Server;
+use crate::credentials::Credentials;
 use crate::frame::{self, Frame};
 use crate::session::{Observer, Session};
 use crate::upstream::Lines;
@@ -33,7 +34,7 @@ pub fn run(
     monitor: &Arc<Monitor>,
     clock: &Arc<dyn Clock>,
     route: Route,
-    mut server: Server,
+    (mut server, credentials): (Server, Arc<Credentials>),
     observer: &Arc<dyn Observer>,
 ) -> io::Result<Ended> {
     let (input, output, errors) = server.streams()?;
@@ -45,6 +46,7 @@ pub fn run(
         Box::new(Lines::new(io::stdout())),
         Box::new(Lines::new(Shared(Arc::clone(&to_server)))),
         Arc::clone(observer),
+        Arc::clone(&credentials),
     ));
     let (ended, first_end) = std::sync::mpsc::channel();
     let ended = move |by_client: bool| match ended.send(by_client) {
@@ -61,7 +63,7 @@ pub fn run(
     };
     let shown = {
         let observer = Arc::clone(observer);
-        std::thread::spawn(move || read_errors(errors, &mut |text| observer.notice(text)))
+        std::thread::spawn(move || read_errors(errors, &credentials, &mut |text| observer.notice(text)))
     };
     {
         let session = Arc::clone(&session);
@@ -98,8 +100,8 @@ fn from_server(session: &Session, stream: impl Read) {
     }
 }
 
-/// Reads the server's error output in short pieces, escaped: it is a stranger's text.
-pub(crate) fn read_errors(stream: impl Read, show: &mut dyn FnMut(&str)) {
+/// Reads the server's error output in short pieces, escaped and without credentials: it is a stranger's text.
+pub(crate) fn read_errors(stream: impl Read, credentials: &Credentials, show: &mut dyn FnMut(&str)) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = Vec::new();
@@ -108,7 +110,7 @@ pub(crate) fn read_errors(stream: impl Read, show: &mut dyn FnMut(&str)) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        let text = String::from_utf8_lossy(&line);
+        let text = credentials.masked(&String::from_utf8_lossy(&line));
         let mut rest = text.trim_end();
         while !rest.is_empty() {
             let cut = rest.char_indices().nth(60).map_or(rest.len(), |(at, _)| at);

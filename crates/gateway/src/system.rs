@@ -1,10 +1,11 @@
 //! The machine behind the core's ports: clock, randomness, file system.
 
-use std::path::{Component, Path, PathBuf};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use refmon_core::ports::{Clock, Entropy, Fault, Files, Location, Moment};
-use rustix::fs::{Stat, stat};
+use rustix::fs::{FileType, PROC_SUPER_MAGIC, Stat, stat};
 
 /// The machine.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Entropy for System {
 impl Files for System {
     fn locate(&self, absolute: &str, roots: &[PathBuf]) -> Result<Location, Fault> {
         let fault = |what| move |error: std::io::Error| Fault::caused(what, error);
-        let (folder, missing) = resolve(Path::new(absolute)).map_err(fault("the path"))?;
+        let Resolved { folder, missing, personal } = resolve(Path::new(absolute)).map_err(fault("the path"))?;
         let mut canonical = folder.clone();
         canonical.extend(&missing);
         let canonical_text = canonical.to_str().ok_or(Fault::unavailable("a path in UTF-8"))?.to_owned();
@@ -76,13 +77,13 @@ impl Files for System {
             let lies = |own: &PathBuf| lies_in(own, &identity) || whole(own).is_ok_and(|own| lies_in(&own, &identity));
             self.guarded.iter().any(lies)
         };
-        Ok(Location { canonical: canonical_text, root, exists: missing.is_empty(), guarded, encloses })
+        Ok(Location { canonical: canonical_text, root, exists: missing.is_empty(), guarded, encloses, personal })
     }
 }
 
 /// A path as the kernel would follow it, with its part that does not exist.
 fn whole(path: &Path) -> std::io::Result<PathBuf> {
-    let (mut folder, missing) = resolve(path)?;
+    let Resolved { mut folder, missing, .. } = resolve(path)?;
     folder.extend(missing);
     Ok(folder)
 }
@@ -94,30 +95,73 @@ fn lies_in(path: &Path, identity: &Stat) -> bool {
     })
 }
 
-/// Follows a path as the kernel would: the longest part that exists, resolved, and the plain names behind it.
-fn resolve(path: &Path) -> std::io::Result<(PathBuf, Vec<String>)> {
-    let mut folder = PathBuf::from("/");
-    let mut missing: Vec<String> = Vec::new();
-    for component in path.components() {
-        match component {
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-            Component::ParentDir if missing.is_empty() => drop(folder.pop()),
-            Component::ParentDir => return Err(std::io::Error::other("`..` behind a folder that does not exist")),
-            Component::Normal(name) if missing.is_empty() => match folder.join(name).canonicalize() {
-                Ok(resolved) => folder = resolved,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    // A link to nowhere exists itself: what would be created is at its target.
-                    if folder.join(name).symlink_metadata().is_ok() {
-                        return Err(std::io::Error::other("a symbolic link whose target does not exist"));
+/// Where a path leads.
+struct Resolved {
+    /// The longest part that exists.
+    folder: PathBuf,
+    /// The plain names behind it.
+    missing: Vec<String>,
+    /// Whether the way led into the process file system, or is the terminal: another place for each process.
+    personal: bool,
+}
+
+/// Symbolic links on one way (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// Follows a path as the kernel would, link by link, and sees what lies on the way.
+fn resolve(path: &Path) -> std::io::Result<Resolved> {
+    let mut found =
+        Resolved { folder: PathBuf::from("/"), missing: Vec::new(), personal: path == Path::new("/dev/tty") };
+    let mut device = rustix::fs::stat("/")?.st_dev;
+    let mut links = 0;
+    // The names that are still to go, the next one last, and whether a link gave them.
+    let names = |path: &Path, linked: bool| -> Vec<(OsString, bool)> {
+        path.components().rev().map(|component| (component.as_os_str().to_owned(), linked)).collect()
+    };
+    let mut ahead = names(path, false);
+    while let Some((name, linked)) = ahead.pop() {
+        if name == "/" {
+            found.folder = PathBuf::from("/");
+            device = rustix::fs::stat("/")?.st_dev;
+        } else if name == ".." && found.missing.is_empty() {
+            found.folder.pop();
+            device = rustix::fs::stat(&found.folder)?.st_dev;
+        } else if name == ".." {
+            return Err(std::io::Error::other("`..` behind a folder that does not exist"));
+        } else if name == "." {
+        } else if !found.missing.is_empty() {
+            found.missing.push(name.to_string_lossy().into_owned());
+        } else {
+            let next = found.folder.join(&name);
+            match rustix::fs::lstat(&next) {
+                Ok(there) if FileType::from_raw_mode(there.st_mode) == FileType::Symlink => {
+                    links += 1;
+                    if links > LINKS_MAX {
+                        return Err(std::io::Error::other("too many symbolic links"));
                     }
-                    missing.push(name.to_string_lossy().into_owned());
+                    ahead.extend(names(&std::fs::read_link(&next)?, true));
                 }
-                Err(error) => return Err(error),
-            },
-            Component::Normal(name) => missing.push(name.to_string_lossy().into_owned()),
+                Ok(there) => {
+                    found.folder = next;
+                    if there.st_dev != device {
+                        device = there.st_dev;
+                        if rustix::fs::statfs(&found.folder)?.f_type == PROC_SUPER_MAGIC {
+                            // Nothing is gained by following what is a link in there to somewhere else.
+                            found.personal = true;
+                            found.folder.extend(ahead.into_iter().rev().map(|(name, _)| name));
+                            return Ok(found);
+                        }
+                    }
+                }
+                Err(rustix::io::Errno::NOENT) if linked => {
+                    return Err(std::io::Error::other("a symbolic link whose target does not exist"));
+                }
+                Err(rustix::io::Errno::NOENT) => found.missing.push(name.to_string_lossy().into_owned()),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
-    Ok((folder, missing))
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -202,6 +246,35 @@ mod tests {
             let absolute = format!("{}/{path}", base.display());
             assert!(system.locate(&absolute, std::slice::from_ref(&base)).unwrap().guarded, "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_another_place_for_each_process_is_seen_by_every_way_there() {
+        let folder = tree();
+        let base = folder.path().canonicalize().unwrap();
+        symlink("/proc", base.join("root/p")).unwrap();
+        symlink("/dev/stdin", base.join("root/in")).unwrap();
+        for path in [
+            "/proc/self/cwd/refmon.toml",
+            "/proc/self/fd/0",
+            "/proc/thread-self/fd/0",
+            "/proc/1/root/etc/passwd",
+            "/dev/../proc/self/root/x",
+            "/dev/stdin",
+            "/dev/stderr",
+            "/dev/fd/0",
+            "/dev/fd/77",
+            "/dev/tty",
+            "/proc",
+        ] {
+            assert!(System::new().locate(path, &[]).unwrap().personal, "{path}");
+        }
+        for (path, personal) in
+            [("root/p/self/cwd", true), ("root/in", true), ("root/a.txt", false), ("root/new", false)]
+        {
+            assert_eq!(locate(folder.path(), path).unwrap().personal, personal, "{path}");
+        }
+        assert!(!System::new().locate("/process/x", &[]).unwrap().personal);
     }
 
     #[test]

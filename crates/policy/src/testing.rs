@@ -36,7 +36,7 @@ impl Files for FakeFiles {
         }
         let canonical = format!("/{}", parts.join("/"));
         let root = roots.iter().position(|root| Path::new(&canonical).starts_with(root));
-        Ok(Location { canonical, root, exists: true, guarded: false, encloses: false })
+        Ok(Location { canonical, root, exists: true, guarded: false, encloses: false, personal: false })
     }
 }
 

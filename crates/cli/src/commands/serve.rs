@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use refmon_core::bundle::Tool;
@@ -127,8 +128,12 @@ async fn serve(
         },
         specs,
     );
-    let hub = Arc::new(match home.config.listen.processes_per_caller {
+    let hub = match home.config.listen.processes_per_caller {
         Some(max) => hub.with_processes_of_caller(usize::from(max.get())),
+        None => hub,
+    };
+    let hub = Arc::new(match home.config.listen.session_idle_seconds {
+        Some(seconds) => hub.with_idle(Duration::from_secs(u64::from(seconds.get()))),
         None => hub,
     });
     let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{}", bound.port()));
@@ -187,7 +192,10 @@ fn specs(home: &Home) -> Result<Vec<Spec>> {
     home.config
         .servers
         .iter()
-        .map(|server| Ok(Spec { name: home.server_name(server)?, reach: home.reach(server)? }))
+        .map(|server| {
+            let (name, reach) = (home.server_name(server)?, home.reach(server)?);
+            Ok(Spec { name, reach, credentials: home.credentials(server)? })
+        })
         .collect()
 }
 

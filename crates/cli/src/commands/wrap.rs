@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer
     let home = Arc::new(Home::open(arguments)?);
     let server = choose(&home, options)?;
     let name = home.server_name(server)?;
-    let launch = home.launch(server, &options.server)?;
+    let (launch, credentials) = (home.launch(server, &options.server)?, home.credentials(server)?);
     let loaded = home.load()?;
     // The server starts up while the monitor does; it gets no message before there is a monitor to send one.
     let child = Child::start(&launch)?;
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer
         supported: SUPPORTED,
     };
     reload(&home, &parts.monitor, &log);
-    let ended = stdio::run(&parts.monitor, &parts.clock, route, child, &observer)?;
+    let ended = stdio::run(&parts.monitor, &parts.clock, route, (child, credentials), &observer)?;
     parts.monitor.note(Event::Stopped)?;
     parts.journal.close()?;
     Ok(match ended {

@@ -146,6 +146,17 @@ fn a_list_is_for_its_caller_alone() {
         assert_eq!(answer.last()["result"]["cacheScope"], "private", "{answer:?}");
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
+    // Nor is any other answer for whoever did not ask: this server says `public` of each of them.
+    let gateway = Gateway::start(&[("one", "full modern")], LOCAL);
+    for (method, params) in [
+        ("resources/list", json!({})),
+        ("resources/templates/list", json!({})),
+        ("prompts/list", json!({})),
+        ("resources/read", json!({ "uri": "mem://a" })),
+    ] {
+        let answer = gateway.modern(None, method, params);
+        assert_eq!(answer.last()["result"]["cacheScope"], "private", "{method}: {answer:?}");
+    }
 }
 
 // RP#385, envoy ai-gateway#2073: one approval, many calls.
@@ -205,6 +216,37 @@ fn a_server_that_cannot_be_reached_is_not_described_to_the_client() {
         assert!(!text.contains("canary") && !text.contains("127.0.0.1:1") && !text.contains("acme"), "{text}");
     }
     assert!(!Gateway::told(gateway.folder()).contains("canary-secret"));
+}
+
+// Found here: "bad token Bearer …", as servers write it, showed the operator's credential to the agent.
+#[test]
+fn a_server_cannot_show_the_credential_that_it_was_given() {
+    let folder = folder(&[("one", "legacy"), ("two", "full modern")], KEYS);
+    let config = folder.path().join("refmon.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let env = "env = { API_TOKEN = \"env://UPSTREAM\", PLACE = \"env://UPSTREAM_PLACE\" }";
+    fs::write(&config, text.replace("command =", &format!("{env}\ncommand ="))).unwrap();
+    let (secret, place) = ("canary/secret-1", "canary/place-1");
+    let gateway = Gateway::with(folder, &[], &[("UPSTREAM", secret.as_ref()), ("UPSTREAM_PLACE", place.as_ref())]);
+    let (_, ada) = gateway.key("ada", "acme");
+    let echo = |tool: &str, text: &str| {
+        gateway.modern(Some(&ada), "tools/call", json!({ "name": tool, "arguments": { "text": text } }))
+    };
+    let session = gateway.begin(Some(&ada));
+    let older = |text: &str| gateway.within(&session, Some(&ada), &call("one__echo", json!({ "text": text })));
+    for said in [secret, "bad token Bearer canary/secret-1 (401)"] {
+        for answer in [echo("one__echo", said), older(said)] {
+            let text = format!("{answer:?}");
+            assert!(!text.contains("canary"), "{text}");
+            assert_eq!(answer.last()["error"]["code"], -32603, "{text}");
+        }
+    }
+    // What is no secret by its name or its look passes, and so does everything else.
+    assert_eq!(echo("one__echo", place).text(), place);
+    assert_eq!(older("canary/secret-2").text(), "canary/secret-2");
+    assert!(!Gateway::told(gateway.folder()).contains(secret));
+    let records = gateway.command(&["audit", "search", "--tenant", "acme"]).to_string();
+    assert_eq!(records.matches("\"malformed\"").count(), 4, "{records}");
 }
 
 // Found here: sixteen mebibytes in each of thousands of connections.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -66,6 +66,140 @@ fn a_caller_has_a_bounded_number_of_server_processes_and_is_told_so() {
     let ended = gateway.ask("DELETE", &[("authorization", bearer.as_str()), ("mcp-session-id", &first)], "");
     assert_eq!(ended.status, 204);
     gateway.begin(Some(&ada));
+}
+
+// Found here: clients that had gone without a word kept the places of those that came.
+#[test]
+fn the_longest_idle_session_makes_room_for_a_new_one_of_the_same_person() {
+    let gateway =
+        Gateway::start(&[("one", "legacy")], &format!("{KEYS}\nprocesses_per_caller = 2\nsession_idle_seconds = 1"));
+    let (_, ada) = gateway.key("ada", "acme");
+    let echo = |session: &str| gateway.within(session, Some(&ada), &call("echo", json!({ "text": "x" })));
+    let (oldest, newer) = (gateway.begin(Some(&ada)), gateway.begin(Some(&ada)));
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(echo(&newer).text(), "x");
+    let hello =
+        json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
+    let (bearer, hello) = (format!("Bearer {ada}"), request("initialize", hello));
+    let start = Instant::now();
+    // The process of the one that makes room may take a moment to end.
+    while !gateway.ask("POST", &[("authorization", bearer.as_str())], &hello).headers.contains_key("mcp-session-id") {
+        assert!(start.elapsed() < crate::gateway::PATIENCE, "{}", Gateway::told(gateway.folder()));
+    }
+    assert_eq!(echo(&oldest).status, 404);
+}
+
+// Found here: judging what took seconds held up every caller, and the probe of whoever watches.
+#[test]
+fn what_takes_long_to_judge_keeps_nobody_else_waiting() {
+    let folder = crate::gateway::folder(&[("one", "legacy")], KEYS);
+    let contract = folder.path().join("contracts/one.toml");
+    let text = fs::read_to_string(&contract).unwrap();
+    fs::write(&contract, text + "\n[tool.echo.args.text]\nkind = \"sql\"\n").unwrap();
+    let gateway = Gateway::over(folder);
+    let ((_, eve), (_, ada)) = (gateway.key("eve", "evil"), gateway.key("ada", "acme"));
+    let long = json!({ "text": format!("SELECT {}1", "a AND b OR c,".repeat(600)), "more": "x".repeat(20_000) });
+    let (eves, adas) = (gateway.begin(Some(&eve)), gateway.begin(Some(&ada)));
+    let left = std::sync::atomic::AtomicUsize::new(64);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..8 {
+                    let answer = gateway.within(&eves, Some(&eve), &call("echo", long.clone()));
+                    assert_eq!(answer.last()["result"]["isError"], true, "{answer:?}");
+                    left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                }
+            });
+        }
+        let answer = gateway.within(&adas, Some(&ada), &call("echo", json!({ "text": "SELECT 1" })));
+        assert_eq!(answer.text(), "SELECT 1");
+        assert!(left.load(std::sync::atomic::Ordering::SeqCst) > 0, "ada waited until eve had nothing left to ask");
+    });
+}
+
+// Found here: one small request made twenty thousand records, also after its client had gone.
+#[test]
+fn one_listener_cannot_ask_for_any_number_of_resources() {
+    let gateway = Gateway::start(&[("one", "full legacy")], LOCAL);
+    let listen = |count: usize| {
+        let uris: Vec<String> = (0..count).map(|number| format!("mem://{number}")).collect();
+        json!({ "notifications": { "resourceSubscriptions": uris } })
+    };
+    let refused = gateway.modern(None, "subscriptions/listen", listen(257)).last();
+    assert!(refused["error"]["message"].as_str().unwrap().contains("too many"), "{refused}");
+    let found = gateway.command(&["audit", "search", "--kind", "attempt"]);
+    assert_eq!(found.as_array().unwrap().len(), 0, "{found}");
+    assert!(gateway.modern_stream(None, "subscriptions/listen", listen(3)).next().is_some());
+}
+
+// Found here: one caller's open streams were all the connections that there are.
+#[test]
+fn one_callers_streams_are_not_all_that_there_are() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let gateway = Gateway::start(&[("one", "full modern")], KEYS);
+    let ((_, eve), (_, ada)) = (gateway.key("eve", "acme"), gateway.key("ada", "acme"));
+    let (head, body) = crate::gateway::modern("subscriptions/listen", json!({ "notifications": {} }));
+    let head: String = head.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let whole = format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost:{}\r\nauthorization: Bearer {eve}\r\naccept: application/json, text/event-stream\r\ncontent-type: application/json\r\n{head}content-length: {}\r\n\r\n{body}",
+        gateway.port,
+        body.len()
+    );
+    let status = |mut stream: std::net::TcpStream| {
+        stream.write_all(whole.as_bytes()).unwrap();
+        let mut line = [0; 12];
+        std::io::Read::read_exact(&mut stream, &mut line).unwrap();
+        (String::from_utf8_lossy(&line).into_owned(), stream)
+    };
+    let open: Vec<_> = (0..1_024).map(|_| status(gateway.connect())).collect();
+    assert!(open.iter().all(|(said, _)| said == "HTTP/1.1 200"), "{:?}", open.last());
+    assert_eq!(status(gateway.connect()).0, "HTTP/1.1 429");
+    assert_eq!(
+        gateway.modern(Some(&ada), "tools/call", json!({ "name": "echo", "arguments": { "text": "x" } })).text(),
+        "x"
+    );
+    drop(open);
+    let start = Instant::now();
+    while status(gateway.connect()).0 != "HTTP/1.1 200" {
+        assert!(start.elapsed() < crate::gateway::PATIENCE);
+    }
+}
+
+// Found here: a policy file was taken up empty, while it was being saved, and what it forbids was done.
+#[test]
+fn a_policy_that_is_being_saved_is_not_taken_up_half() {
+    let folder = crate::gateway::folder(&[("one", "legacy")], LOCAL);
+    let (file, text) = (
+        folder.path().join("policies/never.cedar"),
+        "@id(\"never\") @reason(\"no\") forbid (principal, action, resource);",
+    );
+    fs::write(&file, text).unwrap();
+    let gateway = Gateway::over(folder);
+    let session = gateway.begin(None);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..60 {
+                fs::write(&file, "").unwrap();
+                std::thread::sleep(Duration::from_millis(40));
+                fs::write(&file, text).unwrap();
+                std::thread::sleep(Duration::from_millis(80));
+            }
+            over.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        while !over.load(std::sync::atomic::Ordering::SeqCst) {
+            let answer = gateway.within(&session, None, &call("echo", json!({ "text": "x" })));
+            assert_eq!(answer.last()["result"]["isError"], true, "{answer:?}");
+        }
+    });
+    fs::write(&file, "").unwrap();
+    let start = Instant::now();
+    while gateway.within(&session, None, &call("echo", json!({ "text": "x" }))).text() != "x" {
+        assert!(start.elapsed() < crate::gateway::PATIENCE, "a change that stays is taken up");
+    }
 }
 
 #[test]

@@ -132,6 +132,16 @@ fn two_requests_in_one_are_not_smuggled() {
         assert!(matches!(status, 400 | 0), "{lengths} gave {status}");
     }
     assert!(gateway.log("one").is_empty(), "{:?}", gateway.log("one"));
+    // A length that comes second is not seen. What stands in front may end the request there: nothing follows it.
+    let outer = call("echo", json!({ "text": "outer" }));
+    let body = format!("{:x}\r\n{outer}\r\n0\r\n\r\n", outer.len());
+    let lengths = "transfer-encoding: chunked\r\ncontent-length: 4\r\n";
+    let mut stream = gateway.connect();
+    stream.write_all(format!("POST /mcp HTTP/1.1\r\n{host}{lengths}\r\n{body}{hidden}").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _broken = stream.read_to_end(&mut answer).is_err();
+    assert!(String::from_utf8_lossy(&answer).contains("connection: close"), "{answer:?}");
+    assert_eq!(gateway.log("one"), [json!(["echo", { "text": "outer" }])]);
 }
 
 #[test]

@@ -203,7 +203,7 @@ def take(state, message, send, headers=None):
         if MODERN:
             result = {"resultType": "complete", **result}
             if method.endswith("list") or method in ("resources/read", "server/discover"):
-                result = {"ttlMs": 0, "cacheScope": "private", **result}
+                result = {"ttlMs": 0, "cacheScope": "public", **result}
         send({"jsonrpc": "2.0", "id": number, "result": result})
     except Refused as error:
         send({"jsonrpc": "2.0", "id": number, "error": {"code": error.args[0], "message": error.args[1]}})

@@ -1,7 +1,8 @@
 //! Mail addresses and domain names.
 //!
 //! A mail address here is one address without display name, comment, quoting or routing: the common core of
-//! RFC 5321 that every program reads alike. Domain names are compared in their ASCII form (UTS 46), in lower
+//! RFC 5321 that every program reads alike: no `%` or `!`, which some take for a way by another host, and no `-` at its
+//! beginning, which some take for an option. Domain names are compared in their ASCII form (UTS 46), in lower
 //! case.
 
 use super::url::{below, registered};
@@ -20,8 +21,8 @@ pub const DOMAIN_FACTS: &[(&str, FactType)] = &[("value", FactType::Text), ("reg
 pub(super) fn email(text: &str, domains: &[String]) -> Answer {
     let wrong = || unfit(ReasonCode::KindMismatch, "one mail address without a display name");
     let (local, domain) = text.split_once('@').ok_or_else(wrong)?;
-    let atom = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-    let dots = local.starts_with('.') || local.ends_with('.') || local.contains("..");
+    let atom = |c: char| c.is_ascii_alphanumeric() || "#$&'*+-/=?^_`{|}~.".contains(c);
+    let dots = local.starts_with(['.', '-']) || local.ends_with('.') || local.contains("..");
     if local.is_empty() || local.len() > 64 || !local.chars().all(atom) || dots {
         return Err(wrong());
     }

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use crate::contract::{ArgumentRule, Contract, Kind, Step};
 use crate::facts::{ArgumentFacts, Fact, FactType, Facts};
-use crate::json::{Json, pointer_token};
+use crate::json::{Json, pointer_token, same_ignoring_case};
 use crate::limits;
 use crate::ports::{Fault, Files};
 use crate::reason::ReasonCode;
@@ -93,12 +93,18 @@ pub fn fact_types(kind: &Kind, many: bool) -> Vec<(&'static str, FactType)> {
 /// The first refusal in the order of the rules, or a fault of the file system.
 pub fn extract(contract: &Contract, arguments: &Json<'_>, files: &dyn Files) -> Result<Facts, Obstacle> {
     let mut facts = Facts::default();
+    let mut typed = 0usize;
     for rule in contract.arguments.values() {
         let mut found = Vec::new();
         collect(arguments, rule.path.steps(), String::new(), &mut found)?;
         let mut merged: Option<ArgumentFacts> = None;
         let count = found.len();
         for (pointer, value) in found {
+            typed = typed.saturating_add(if rule.kind.is_free() { 0 } else { value.as_text().map_or(0, str::len) });
+            if typed > limits::TYPED_BYTES_MAX {
+                let expected = format!("at most {} bytes of paths, URLs, SQL and the like", limits::TYPED_BYTES_MAX);
+                return Err(Obstacle::Refused(Refusal { reason: ReasonCode::KindMismatch, pointer, expected }));
+            }
             let one = of_value(contract, rule, value, files).map_err(|unfit| match unfit {
                 Unfit::Refused(reason, expected) => Obstacle::Refused(Refusal { reason, pointer, expected }),
                 Unfit::Fault(fault) => Obstacle::Fault(fault),
@@ -143,6 +149,15 @@ fn collect<'j>(
         Some((Step::Member(name), rest)) => {
             if value.as_object().is_none() {
                 return Err(shape(&pointer, "an object"));
+            }
+            // The tool's parser may ignore case, and find what this one does not.
+            if value.as_object().unwrap_or_default().iter().any(|(key, _)| key != name && same_ignoring_case(key, name))
+            {
+                return Err(Obstacle::Refused(Refusal {
+                    reason: ReasonCode::AmbiguousText,
+                    pointer,
+                    expected: format!("no key that differs from `{name}` in case only"),
+                }));
             }
             let Some(member) = value.member(name) else { return Ok(()) };
             collect(member, rest, format!("{pointer}/{}", pointer_token(name)), found)

@@ -7,7 +7,8 @@
 //!
 //! Refused as ambiguous, because tools read them differently: a leading `~`, surrounding quotes or spaces, a
 //! backslash, a `file:` URL, and a path in which `..` leads elsewhere when it is resolved before links are
-//! followed than when it is resolved after.
+//! followed than when it is resolved after. So is what leads through the process file system (`/proc/self/cwd`,
+//! `/dev/stdin`): it is one place to refmon and another one to the tool.
 //!
 //! A path to refmon's own files (configuration, contracts, policies, evidence) is refused whatever the contract
 //! says: an agent must not edit its guard. So is, for a tool that changes anything, a folder that they lie below: it could
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Answer, Unfit, unfit};
 use crate::facts::{Fact, FactType};
+use crate::limits;
 use crate::ports::Files;
 use crate::reason::ReasonCode;
 
@@ -55,6 +57,9 @@ pub(super) fn facts(text: &str, place: &Place<'_>, files: &dyn Files) -> Answer 
     {
         return Err(unfit(ReasonCode::AmbiguousText, "a path without `..` behind a symbolic link"));
     }
+    if location.personal {
+        return Err(unfit(ReasonCode::AmbiguousText, "a path that is the same place to every process"));
+    }
     if location.guarded || (changes && location.encloses) {
         return Err(unfit(ReasonCode::GuardedPath, "a path that does not lead to refmon's own files"));
     }
@@ -85,6 +90,9 @@ fn absolute(text: &str, base: Option<&Path>) -> Result<String, Unfit> {
     let quote = |c| matches!(c, '"' | '\'' | '`');
     if text.is_empty() {
         return Err(unfit(ReasonCode::KindMismatch, "a path that is not empty"));
+    }
+    if text.len() > limits::PATH_BYTES_MAX {
+        return Err(unfit(ReasonCode::KindMismatch, "a path of at most 4096 bytes"));
     }
     if text.starts_with('~') {
         return ambiguous("a path that does not begin with `~`");

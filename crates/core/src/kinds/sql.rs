@@ -3,7 +3,8 @@
 //! A statement counts as reading if a real parser takes it for one query, none of its words can change
 //! anything, and every function it calls is on a list of functions without effect. Everything else counts as
 //! writing, what cannot be parsed included: a database may understand what we do not. Spellings that databases
-//! read in different ways (backslashes, `#`, comments other than `-- `, dollar quotes) count as writing too.
+//! read in different ways (backslashes, carriage returns, brackets, `#`, `@`, `$`, comments other than `-- `, literals other than
+//! `'…'`) count as writing too.
 //!
 //! What this cannot know: views and functions that the database owner defined under a listed name. A database
 //! that must not be written needs a role that cannot write; this is the second wall.
@@ -47,12 +48,15 @@ fn reading(text: &str) -> Reading {
     let dialect = GenericDialect {};
     let Ok(tokens) = Tokenizer::new(&dialect, text).tokenize() else { return unknown };
     let verbs = verbs(&tokens);
+    if tokens.len() > limits::SQL_TOKENS_MAX || !plain(text) {
+        return Reading { verbs, ..unknown };
+    }
     let parsed = Parser::new(&dialect).with_recursion_limit(limits::SQL_DEPTH_MAX).try_with_sql(text);
     let Ok(statements) = parsed.and_then(|mut parser| parser.parse_statements()) else {
         return Reading { verbs, ..unknown };
     };
     let query = matches!(statements.as_slice(), [Statement::Query(_)]);
-    let write = !query || ambiguous(text, &tokens) || acts(&tokens);
+    let write = !query || acts(&tokens);
     Reading { write, statements: statements.len(), verbs }
 }
 
@@ -68,13 +72,59 @@ fn verbs(tokens: &[Token]) -> Vec<String> {
     verbs
 }
 
-/// Whether databases would cut the text into different words.
-fn ambiguous(text: &str, tokens: &[Token]) -> bool {
-    let comment = text
-        .match_indices("--")
-        .any(|(at, _)| !text.get(at.saturating_add(2)..).unwrap_or_default().starts_with([' ', '\n']));
-    let dollar = tokens.iter().any(|token| matches!(token, Token::DollarQuotedString(_)));
-    text.contains(['\\', '#']) || text.contains("/*") || comment || dollar
+/// Whether every database cuts the text into the same words: outside of literals `'…'` and quoted names `"…"` there is
+/// nothing that begins a literal, a name or a comment for some of them only.
+fn plain(text: &str) -> bool {
+    // A letter before a quote makes another literal of it in some database (`E'…'`, `q'[…]'`), and so does `&`.
+    let separates = |c: char| c.is_ascii_whitespace() || "(,=<>|+-*/%;.".contains(c);
+    if text.contains(['\\', '\r']) {
+        return false;
+    }
+    let (mut before, mut rest) = (' ', text);
+    while let Some(first) = rest.chars().next() {
+        let tail = rest.get(first.len_utf8()..).unwrap_or_default();
+        rest = match first {
+            '\'' | '"' => {
+                let Some(behind) = separates(before).then(|| closed(tail, first)).flatten() else { return false };
+                behind
+            }
+            '-' if tail.starts_with('-') => {
+                let comment = tail.get(1..).unwrap_or_default();
+                let behind = comment.find('\n').and_then(|end| comment.get(end..)).unwrap_or_default();
+                let told = comment.get(..comment.len().saturating_sub(behind.len())).unwrap_or_default();
+                if !(comment.is_empty() || comment.starts_with([' ', '\n'])) || !told.chars().all(visible) {
+                    return false;
+                }
+                behind
+            }
+            // A parameter (`$1`) and no dollar quote, whose tag cannot begin with a digit.
+            '$' if separates(before) && tail.starts_with(|c: char| c.is_ascii_digit()) => tail,
+            '[' | ']' | '`' | '#' | '$' | '@' | '{' | '}' => return false,
+            '/' if tail.starts_with('*') => return false,
+            '\n' | '\t' => tail,
+            other if visible(other) => tail,
+            _ => return false,
+        };
+        before = first;
+    }
+    true
+}
+
+/// What follows a literal or a quoted name that has just begun; `None` if it does not end. A doubled quote is part of it.
+fn closed(mut text: &str, quote: char) -> Option<&str> {
+    loop {
+        let behind = text.get(text.find(quote)?.saturating_add(1)..)?;
+        match behind.strip_prefix(quote) {
+            Some(more) => text = more,
+            None => return Some(behind),
+        }
+    }
+}
+
+/// Whether a character is a plain one, or a letter or digit of another script. What is blank in one database is part of a
+/// name in another.
+fn visible(character: char) -> bool {
+    matches!(character, ' '..='~' | '\t') || (!character.is_ascii() && character.is_alphanumeric())
 }
 
 /// Whether a word can change something or a function is not known to be without effect.

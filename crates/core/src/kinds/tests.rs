@@ -14,7 +14,8 @@ impl Files for Plain {
         let root = roots.iter().position(|root| canonical.starts_with(&format!("{}/", root.display())));
         let (guarded, encloses) =
             (canonical.starts_with("/root/guard"), Path::new("/root/guard").starts_with(&canonical));
-        Ok(Location { root, exists: false, guarded, encloses, canonical })
+        let personal = canonical.starts_with("/proc");
+        Ok(Location { root, exists: false, guarded, encloses, personal, canonical })
     }
 }
 
@@ -76,6 +77,7 @@ fn a_path_that_is_read_in_two_ways_is_refused() {
         "/root/a\\u200bb",
         "/root/a\\nb",
         "/root/e\\u0301",
+        "/proc/self/cwd/a",
     ] {
         assert_eq!(of(kind(), &text(value)), Err(ReasonCode::AmbiguousText), "{value}");
     }
@@ -198,6 +200,24 @@ fn a_url_that_parsers_read_differently_is_refused() {
     ] {
         assert_eq!(of(any_url(), &text(url)), Err(ReasonCode::AmbiguousText), "{url}");
     }
+    for host in [
+        ";.a.example",
+        "'.a.example",
+        "{.a.example",
+        "}.a.example",
+        "\\\".a.example",
+        "`.a.example",
+        "!.a.example",
+        "$,.a.example",
+    ] {
+        let url = format!("http://127.0.0.1{host}/");
+        assert_eq!(of(any_url(), &text(&url)), Err(ReasonCode::AmbiguousText), "{url}");
+    }
+    for host in
+        ["a-b.c_d.example", "xn--bcher-kva.example", "b\u{fc}cher.example", "a.example:8443", "[2606:4700::1111]:443"]
+    {
+        assert!(of(any_url(), &text(&format!("https://{host}/x"))).is_ok(), "{host}");
+    }
     for url in ["/relative", "a.example", "https://", "mailto:a@b.example"] {
         assert!(of(any_url(), &text(url)).is_err(), "{url}");
     }
@@ -241,6 +261,9 @@ fn a_mail_address_is_one_address() {
         "a..b@c.example",
         "a@b_c.example",
         "a@b%2eexample",
+        "a%evil.example@b.example",
+        "evil.example!a@b.example",
+        "-oQ@b.example",
     ] {
         assert!(of(any(), &text(bad)).is_err(), "{bad}");
     }
@@ -311,6 +334,8 @@ fn sql_reads_only_if_nothing_in_it_can_do_more() {
         "SELECT 'it''s; DROP TABLE t' AS s",
         "SELECT a FROM t UNION ALL SELECT b FROM u",
         "SELECT coalesce(a, 'x') FROM t;",
+        "SELECT a, t.\\\"b\\\" FROM t WHERE a='it''s' AND b <> $1 AND c ->> 'k' LIKE 'x%'",
+        "SELECT name FROM b\u{fc}cher WHERE d = DATE '2026-01-01'",
     ] {
         assert_eq!(
             of(read(), &text(sql).replace('\n', "\\n")).map(|facts| facts["write"].clone()),
@@ -348,6 +373,20 @@ fn sql_reads_only_if_nothing_in_it_can_do_more() {
         "VACUUM",
         "EXECUTE p",
         "SELECT a FROM t LOCK IN SHARE MODE",
+        // What one database takes for the inside of a literal, and another for the next statement.
+        "SELECT 1 -- \\r; DROP TABLE t",
+        "SELECT q'[' FROM (SELECT 1 AS q); DROP TABLE t; -- ]'",
+        "SELECT nq'[' , load_extension('/x') , ']' FROM (SELECT 1 AS nq) x",
+        "SELECT r'''x' FROM (SELECT 1 AS r); DROP TABLE t; -- '''",
+        "SELECT (1)[']; DROP TABLE t; -- ']",
+        "SELECT `a` FROM t",
+        "SELECT E'a'",
+        "SELECT U&'a'",
+        "SELECT X'41'",
+        "SELECT 'a'\\\"b\\\"",
+        "SELECT 'a",
+        "SELECT 1 \u{a0}-- x",
+        "SELECT 1 \u{2003}FROM t",
     ] {
         assert_eq!(of(read(), &text(sql)), Err(ReasonCode::WriteRefused), "{sql}");
     }
@@ -355,6 +394,13 @@ fn sql_reads_only_if_nothing_in_it_can_do_more() {
     assert_eq!(verbs["verbs"], Fact::Texts(vec!["drop".into(), "select".into()]));
     let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
     assert_eq!(of(read(), &text(&deep)), Err(ReasonCode::WriteRefused), "deep nesting is bounded");
+    // A chain of operators nests as deep, without a parenthesis.
+    for more in ["+1", " OR a", " UNION SELECT 1", "::int"] {
+        let deep = format!("SELECT a{}", more.repeat(60_000 / more.len()));
+        assert_eq!(of(read(), &text(&deep)), Err(ReasonCode::WriteRefused), "{more}");
+    }
+    let long = format!("SELECT a FROM t WHERE b IN (1{})", ",1".repeat(1_500));
+    assert!(of(read(), &text(&long)).is_ok(), "what is long need not be deep");
 }
 
 #[test]
@@ -413,4 +459,46 @@ fn a_refusal_never_has_the_value() {
     let Err(Obstacle::Refused(refusal)) = extract(&contract("a", any_url()), &json, &Plain) else { panic!("refused") };
     assert_eq!(refusal.pointer, "/a");
     assert!(!format!("{refusal:?}").contains("canary"));
+}
+
+#[test]
+fn what_is_parsed_of_one_call_is_bounded_all_together() {
+    let many = |kind: Kind, value: &str, count: usize| {
+        let text = format!("{{\"a\":[{}]}}", vec![value; count].join(","));
+        let json = Json::parse(text.as_bytes()).unwrap();
+        extract(&contract("a[]", kind), &json, &Plain).map(drop).map_err(|obstacle| match obstacle {
+            Obstacle::Refused(refusal) => refusal.reason,
+            Obstacle::Fault(_) => ReasonCode::Unavailable,
+        })
+    };
+    let sql = text(&format!("SELECT '{}'", "x".repeat(30_000)));
+    assert_eq!(many(Kind::Sql { write: false }, &sql, 8), Ok(()));
+    assert_eq!(many(Kind::Sql { write: false }, &sql, 9), Err(ReasonCode::KindMismatch));
+    assert_eq!(many(Kind::Content, &sql, 100), Ok(()), "what is not parsed may be long");
+    let path = || Kind::Path { roots: vec![], base: None };
+    assert_eq!(of(path(), &text(&format!("/{}", "a/".repeat(2_100)))), Err(ReasonCode::KindMismatch));
+}
+
+#[test]
+fn a_key_that_a_parser_could_take_for_a_ruled_one_is_refused() {
+    let refused = |rule: &str, json: &str| {
+        let json = Json::parse(json.as_bytes()).unwrap();
+        matches!(
+            extract(&contract(rule, Kind::Id), &json, &Plain),
+            Err(Obstacle::Refused(Refusal { reason: ReasonCode::AmbiguousText, .. }))
+        )
+    };
+    for (rule, json) in [
+        ("path", r#"{"Path":"x"}"#),
+        ("task.path", r#"{"Task":{"path":"x"}}"#),
+        ("task.path", r#"{"task":{"pAth":"x"}}"#),
+        ("tasks[].path", r#"{"tasks":[{"path":"a"},{"Path":"x"}]}"#),
+        ("task", r#"{"tas\u212a":"x"}"#),
+    ] {
+        assert!(refused(rule, json), "{json}");
+    }
+    for (rule, json) in [("path", r#"{"path":"x","paths":"y"}"#), ("path", r#"{"other":{"Path":"x"}}"#), ("path", "{}")]
+    {
+        assert!(!refused(rule, json), "{json}");
+    }
 }

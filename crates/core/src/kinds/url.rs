@@ -2,7 +2,8 @@
 //!
 //! Parsed as browsers and most clients do (WHATWG URL Standard), so that every spelling of an address is
 //! recognised: `0x7f.1`, `2130706433`, `[::ffff:127.0.0.1]`, `localhost.`. Refused as ambiguous, because parsers
-//! disagree about them: user names and passwords, backslashes, surrounding spaces.
+//! disagree about them: user names and passwords, backslashes, surrounding spaces, other than two slashes before the host,
+//! and hosts with anything but letters, digits, `-`, `_` and `.` in them.
 //!
 //! An address is *private* if it is not on the public Internet: loopback, link-local (which holds the metadata
 //! services), private, shared, documentation, multicast and reserved ranges of IPv4 and IPv6, IPv4 inside IPv6 in
@@ -42,6 +43,9 @@ pub(super) fn facts(text: &str, schemes: &[String], hosts: &[String], private_al
         return Err(unfit(ReasonCode::AmbiguousText, "a URL without spaces and backslashes"));
     }
     let url = Url::parse(text).map_err(|_| unfit(ReasonCode::KindMismatch, "an absolute URL"))?;
+    if url.has_host() && !text.get(url.scheme().len()..).is_some_and(spells_an_authority) {
+        return Err(unfit(ReasonCode::AmbiguousText, "a URL with exactly two slashes before its host"));
+    }
     if !url.username().is_empty() || url.password().is_some() || has_user_info(text) {
         return Err(unfit(ReasonCode::AmbiguousText, "a URL without user name and password"));
     }
@@ -50,6 +54,9 @@ pub(super) fn facts(text: &str, schemes: &[String], hosts: &[String], private_al
     }
     let host = url.host_str().filter(|host| !host.is_empty()).and_then(|host| Host::parse(host).ok());
     let host = host.ok_or_else(|| unfit(ReasonCode::KindMismatch, "a URL with a host"))?;
+    if matches!(&host, Host::Domain(name) if !plain(name)) {
+        return Err(unfit(ReasonCode::AmbiguousText, "a host of letters, digits, `-`, `_` and `.`"));
+    }
     let (name, ip) = match &host {
         Host::Domain(name) => (name.trim_end_matches('.').to_ascii_lowercase(), false),
         Host::Ipv4(address) => (address.to_string(), true),
@@ -78,6 +85,16 @@ pub(super) fn facts(text: &str, schemes: &[String], hosts: &[String], private_al
         ("private", Fact::Flag(private)),
     ]
     .into())
+}
+
+/// Whether what follows the scheme is `://` and no third slash: parsers disagree where the host of another one begins.
+fn spells_an_authority(rest: &str) -> bool {
+    rest.strip_prefix("://").is_some_and(|rest| !rest.starts_with('/'))
+}
+
+/// Whether a host's name has only what every parser takes for a part of it: for some, a host ends at `;` or a quote.
+fn plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// Whether the authority has an `@`, even with nothing before it.

@@ -9,7 +9,7 @@ use crate::contract::HoldMode;
 use crate::decision::{Decision, Grants, Objection, Obligation, Ruling, Veto};
 use crate::facts::Facts;
 use crate::ids::{ApprovalKind, HoldId, Method, Operation, PolicyId, ServerName, ToolName};
-use crate::json::Json;
+use crate::json::{Json, same_ignoring_case};
 use crate::kinds::{self, Obstacle, Refusal};
 use crate::limits;
 use crate::ports::{Approval, Fault, Files, Inspector, Moment, Question, ScopeGrant, ScopeGrants, UNDECLARED};
@@ -196,6 +196,10 @@ pub fn judge(
         let reason = if undeclared { ReasonCode::UndeclaredProperty } else { ReasonCode::SchemaMismatch };
         return judgement.expecting(Refusal { reason, pointer: mismatch.pointer, expected: mismatch.expected });
     }
+    if let Some(known) = look_alike(members, &tool) {
+        let expected = format!("no key that differs from `{known}` in case only");
+        return judgement.expecting(Refusal { reason: ReasonCode::AmbiguousText, pointer: String::new(), expected });
+    }
     let facts = match kinds::extract(&tool.contract, &json, situation.files) {
         Ok(facts) => facts,
         Err(Obstacle::Refused(refusal)) => return judgement.expecting(refusal),
@@ -228,6 +232,15 @@ fn entitled<'c>(judgement: &mut Judgement, caller: &'c Caller, grants: Vec<Scope
     }
     judgement.grants = grants;
     Cow::Owned(caller.with_grants(&judgement.grants))
+}
+
+/// The declared property that an undeclared one is to a parser that ignores case. An open schema lets such a key pass.
+fn look_alike<'t>(members: &[(Cow<'_, str>, Json<'_>)], tool: &'t Tool) -> Option<&'t str> {
+    let undeclared = members.iter().filter(|(key, _)| !tool.properties.contains(key.as_ref()));
+    undeclared
+        .filter_map(|(key, _)| tool.properties.iter().find(|known| same_ignoring_case(known, key)))
+        .map(String::as_str)
+        .next()
 }
 
 /// Finds the tool. Without one, the judgement is a denial that stands.

@@ -10,7 +10,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use refmon_core::limits;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::standing::Standing;
@@ -53,9 +53,16 @@ pub(super) enum Answer {
     /// One piece.
     Whole(Option<Bytes>),
     /// What somebody beside MCP answers.
-    Beside(UnsyncBoxBody<Bytes, Infallible>),
+    Beside(UnsyncBoxBody<Bytes, Infallible>, Option<OwnedSemaphorePermit>),
     /// Server-sent events (WHATWG HTML, section 9.2).
-    Events { first: Option<Out>, rest: mpsc::Receiver<Out>, over: bool, alive: Interval, standing: Option<Standing> },
+    Events {
+        first: Option<Out>,
+        rest: mpsc::Receiver<Out>,
+        over: bool,
+        alive: Interval,
+        standing: Option<Standing>,
+        room: Option<OwnedSemaphorePermit>,
+    },
 }
 
 impl Answer {
@@ -72,7 +79,7 @@ impl Answer {
         let mut alive = tokio::time::interval(ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         alive.reset();
-        Self::Events { first, rest, over: false, alive, standing: None }
+        Self::Events { first, rest, over: false, alive, standing: None, room: None }
     }
 }
 
@@ -81,9 +88,20 @@ impl Answer {
     pub(super) fn while_standing(self, standing: impl FnOnce() -> Option<Standing>) -> Self {
         match self {
             Self::Whole(bytes) => Self::Whole(bytes),
-            Self::Beside(body) => Self::Beside(body),
-            Self::Events { first, rest, over, alive, standing: _ } => {
-                Self::Events { first, rest, over, alive, standing: standing() }
+            Self::Beside(body, room) => Self::Beside(body, room),
+            Self::Events { first, rest, over, alive, standing: _, room } => {
+                Self::Events { first, rest, over, alive, standing: standing(), room }
+            }
+        }
+    }
+
+    /// Keeps room for as long as a stream is open.
+    pub(super) fn keeping(self, permit: OwnedSemaphorePermit) -> Self {
+        match self {
+            Self::Whole(bytes) => Self::Whole(bytes),
+            Self::Beside(body, _) => Self::Beside(body, Some(permit)),
+            Self::Events { first, rest, over, alive, standing, room: _ } => {
+                Self::Events { first, rest, over, alive, standing, room: Some(permit) }
             }
         }
     }
@@ -95,9 +113,9 @@ impl Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let (first, rest, over, alive, standing) = match self.get_mut() {
-            Self::Beside(body) => return Pin::new(body).poll_frame(context),
+            Self::Beside(body, _) => return Pin::new(body).poll_frame(context),
             Self::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Events { first, rest, over, alive, standing } => (first, rest, over, alive, standing),
+            Self::Events { first, rest, over, alive, standing, room: _ } => (first, rest, over, alive, standing),
         };
         if !*over && standing.as_mut().is_some_and(|standing| standing.as_mut().poll(context).is_ready()) {
             *over = true;
@@ -128,7 +146,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Beside(body) => body.is_end_stream(),
+            Self::Beside(body, _) => body.is_end_stream(),
             Self::Events { over, .. } => *over,
         }
     }
@@ -136,7 +154,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Beside(body) => body.size_hint(),
+            Self::Beside(body, _) => body.size_hint(),
             Self::Events { .. } => SizeHint::default(),
         }
     }

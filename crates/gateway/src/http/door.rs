@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use refmon_core::caller::Caller;
@@ -15,12 +18,12 @@ use tokio::sync::mpsc;
 use super::body::{self, Answer, BodyError};
 use super::figures::readiness;
 use super::guard::Known;
-use super::headers::{self, Disagreement, MODERN};
+use super::headers::{self, Disagreement};
 use super::room::{Full, Room};
 use super::{Authenticate, Beside, Peer, standing};
 use crate::hub::{Client, Hub, Out};
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
-use crate::method::{LEGACY, Side, VERSIONS, find};
+use crate::method::{LEGACY, NEWER, Side, VERSIONS, find};
 use crate::reply::Reply;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -43,6 +46,21 @@ impl Gate {
         if let Err(status) = self.known.check(request.headers()) {
             return refused(status, "this gateway is not known under that name, or the page is not one of its own");
         }
+        if !request.headers().contains_key(TRANSFER_ENCODING) {
+            return self.routed(request, peer).await;
+        }
+        // RFC 9112, section 6.1: with a length beside it, who stands in front may have seen another end of the request.
+        // hyper hides a length that comes second, so that no request may follow any body in chunks.
+        let mut answer = if request.headers().contains_key(CONTENT_LENGTH) {
+            refused(StatusCode::BAD_REQUEST, "send `Content-Length` or `Transfer-Encoding`, not both")
+        } else {
+            self.routed(request, peer).await
+        };
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        answer
+    }
+
+    async fn routed(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> Answered {
         match request.uri().path() {
             "/mcp" => self.mcp(request, peer).await,
             "/healthz" if request.method() == Method::GET => plain(StatusCode::OK, "alive\n"),
@@ -73,6 +91,7 @@ impl Gate {
             Ok(caller) => caller,
             Err(answer) => return *answer,
         };
+        let Some(room) = self.room.enter(&caller) else { return crowded() };
         let (parts, body) = request.into_parts();
         let bytes = match body::read_at_most(body, bytes_max).await {
             Ok(bytes) => bytes,
@@ -80,7 +99,10 @@ impl Gate {
             Err(BodyError::TooSlow) => return refused(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
             Err(BodyError::Broken) => return refused(StatusCode::BAD_REQUEST, "the body broke off"),
         };
-        beside.answer(caller, Request::from_parts(parts, Bytes::from(bytes))).await.map(Answer::Beside)
+        beside
+            .answer(caller, Request::from_parts(parts, Bytes::from(bytes)))
+            .await
+            .map(|body| Answer::Beside(body, Some(room)))
     }
 
     /// The caller of a request, or the answer to nobody.
@@ -99,9 +121,11 @@ impl Gate {
             Ok(caller) => caller,
             Err(answer) => return *answer,
         };
+        let Some(room) = self.room.enter(&caller) else { return crowded() };
         let credential = standing::credential(request.headers());
         let answer = self.authenticated(request, &caller).await;
-        answer.map(|body| body.while_standing(|| standing::of(&self.authenticate, credential, peer, &caller)))
+        let standing = || standing::of(&self.authenticate, credential, peer, &caller);
+        answer.map(|body| body.while_standing(standing).keeping(room))
     }
 
     async fn authenticated(&self, request: Request<Incoming>, caller: &Arc<Caller>) -> Answered {
@@ -200,7 +224,7 @@ impl Gate {
         if let Err(disagreement) = headers::agree(headers, &message) {
             let (code, text, data) = match disagreement {
                 Disagreement::Version(requested) => {
-                    let data = json!({ "supported": [MODERN], "requested": requested });
+                    let data = json!({ "supported": [NEWER], "requested": requested });
                     (-32_022, "refmon does not mediate this protocol version".to_owned(), Some(data))
                 }
                 Disagreement::Mismatch(header) => {
@@ -377,6 +401,10 @@ fn bad_session() -> Answered {
 }
 
 /// The answer for a session that has ended, never was, or is somebody else's.
+fn crowded() -> Answered {
+    refused(StatusCode::TOO_MANY_REQUESTS, "you have too many requests and streams open; close one first")
+}
+
 fn no_session() -> Answered {
     let text = "there is no such session; begin with `initialize`";
     json_answer(StatusCode::NOT_FOUND, Reply::protocol_error(None, -32_600, text, None).into_bytes())

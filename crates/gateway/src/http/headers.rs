@@ -5,10 +5,7 @@ use http::{HeaderMap, HeaderValue};
 use refmon_core::json::{Json, Strictness};
 
 use crate::message::{Kind, Message};
-use crate::method::VERSIONS;
-
-/// The oldest version whose requests stand for themselves.
-pub(super) const MODERN: &str = "2026-07-28";
+use crate::method::{NEWER, VERSIONS};
 
 /// How headers begin that mirror an argument of a tool (MCP 2026-07-28, custom headers from tool parameters).
 const PARAMETER: &str = "mcp-param-";
@@ -38,7 +35,7 @@ pub(super) fn single<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<O
 /// Whether a message is of the era in which each request stands for itself.
 pub(super) fn is_modern(headers: &HeaderMap, message: &Message) -> bool {
     let header = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
-    message.version().is_some() || header.is_some_and(|version| version >= MODERN)
+    message.version().is_some() || header.is_some_and(|version| version >= NEWER)
 }
 
 /// Compares the headers of a request from 2026-07-28 on with its body.
@@ -51,7 +48,7 @@ pub(super) fn agree(headers: &HeaderMap, message: &Message) -> Result<(), Disagr
     match (header, body.as_deref()) {
         (Some(header), Some(body)) if header != body => return Err(Disagreement::Mismatch("mcp-protocol-version")),
         (None, Some(_)) => return Err(Disagreement::Mismatch("mcp-protocol-version")),
-        (Some(version), _) if version < MODERN || !VERSIONS.contains(&version) => {
+        (Some(version), _) if version < NEWER || !VERSIONS.contains(&version) => {
             return Err(Disagreement::Version(version.to_owned()));
         }
         _ => {}

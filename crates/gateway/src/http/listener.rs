@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::door::Gate;
 use super::patient::Patient;
+use super::places::Places;
 use super::room::Room;
 use super::{Authenticate, Beside, Known, Peer, Tls};
 use crate::hub::Hub;
@@ -85,6 +86,7 @@ impl Listener {
         let Doors { hub: clients, known, authenticate, ready, beside } = doors;
         let gate = Arc::new(Gate { hub: clients, known, authenticate, ready, beside, room: Room::default() });
         let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(connections_max())));
+        let places = Arc::new(Places::default());
         let mut sweep = tokio::time::interval(SWEEP);
         while !*stop.borrow() {
             let accepted = async {
@@ -105,6 +107,8 @@ impl Listener {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
+            // Half of all: who stands behind one proxy, or on this machine, shares it.
+            let Some(counted) = places.enter(from.ip(), connections_max().div_ceil(2)) else { continue };
             // Without it, small events wait for the client's acknowledgement of the one before.
             drop(stream.set_nodelay(true));
             let (gate, tls, watcher) = (Arc::clone(&gate), self.tls.clone(), graceful.watcher());
@@ -118,7 +122,7 @@ impl Listener {
                         }
                     }
                 }
-                drop(permit);
+                drop((permit, counted));
             });
         }
         drop(self.socket);

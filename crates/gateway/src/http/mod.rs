@@ -18,6 +18,7 @@ mod headers;
 mod listener;
 mod patient;
 mod peer;
+mod places;
 mod room;
 mod standing;
 mod tls;

@@ -1,5 +1,6 @@
-//! Room for large messages. Each may have sixteen mebibytes, and connections are many: what one person sends at the same
-//! time must not be all the memory that there is.
+//! Room for each person: for large messages, and for requests under way. A message may have sixteen mebibytes, a stream may
+//! be open for days, and connections are many: what one person sends must not be all the memory that there is, nor what one
+//! has open all the connections.
 //!
 //! Small messages need no room, so an answer that a call waits for is never behind one that waits for room.
 
@@ -16,6 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const SMALL: usize = 64 * 1024;
 /// Bytes of one person's large messages that are read, or wait for their answer to begin, at the same time.
 const LARGE_MAX: usize = 4 * limits::FRAME_BYTES_MAX;
+/// Requests of one person under way at the same time, open streams among them.
+const REQUESTS_MAX: usize = 1_024;
 /// How long a large message waits for room.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What room is counted in.
@@ -23,7 +26,12 @@ const UNIT: usize = 1024;
 
 /// The room of each person, whatever their credentials and agents.
 #[derive(Debug, Default)]
-pub(super) struct Room(Mutex<HashMap<(TenantId, UserId), Weak<Semaphore>>>);
+pub(super) struct Room {
+    large: Shares,
+    requests: Shares,
+}
+
+type Shares = Mutex<HashMap<(TenantId, UserId), Weak<Semaphore>>>;
 
 /// There was no room in time.
 #[derive(Debug)]
@@ -34,30 +42,36 @@ pub(super) struct Full;
 pub(super) struct Taken(Option<OwnedSemaphorePermit>);
 
 impl Room {
+    /// Takes room for one more request, for as long as what is returned lives. `None` if there are too many.
+    pub(super) fn enter(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
+        of(&self.requests, caller, REQUESTS_MAX).try_acquire_owned().ok()
+    }
+
     /// Takes room for a message of so many bytes; if it does not say how many, for the largest that there can be.
     pub(super) async fn take(&self, caller: &Caller, bytes: Option<u64>) -> Result<Taken, Full> {
         let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limits::FRAME_BYTES_MAX);
         if bytes <= SMALL {
             return Ok(Taken(None));
         }
-        let waiting = self.of(caller).acquire_many_owned(units(bytes.min(limits::FRAME_BYTES_MAX)));
+        let waiting =
+            of(&self.large, caller, LARGE_MAX / UNIT).acquire_many_owned(units(bytes.min(limits::FRAME_BYTES_MAX)));
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(Ok(permit)) => Ok(Taken(Some(permit))),
             Ok(Err(_)) | Err(_) => Err(Full),
         }
     }
+}
 
-    fn of(&self, caller: &Caller) -> Arc<Semaphore> {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let who = (caller.tenant().clone(), caller.user().clone());
-        if let Some(room) = rooms.get(&who).and_then(Weak::upgrade) {
-            return room;
-        }
-        rooms.retain(|_, room| room.strong_count() > 0);
-        let room = Arc::new(Semaphore::new(LARGE_MAX / UNIT));
-        rooms.insert(who, Arc::downgrade(&room));
-        room
+fn of(shares: &Shares, caller: &Caller, max: usize) -> Arc<Semaphore> {
+    let mut rooms = shares.lock().unwrap_or_else(PoisonError::into_inner);
+    let who = (caller.tenant().clone(), caller.user().clone());
+    if let Some(room) = rooms.get(&who).and_then(Weak::upgrade) {
+        return room;
     }
+    rooms.retain(|_, room| room.strong_count() > 0);
+    let room = Arc::new(Semaphore::new(max));
+    rooms.insert(who, Arc::downgrade(&room));
+    room
 }
 
 impl Taken {
@@ -82,6 +96,17 @@ mod tests {
     fn caller(user: &str, agent: &str) -> Caller {
         let (tenant, agent) = (TenantId::parse("t").unwrap(), AgentId::parse(agent).unwrap());
         Caller::local(tenant, UserId::parse(user).unwrap(), agent, [])
+    }
+
+    #[test]
+    fn one_persons_requests_are_bounded_and_nobody_elses() {
+        let room = Room::default();
+        let (eve, other, ada) = (caller("eve", "a"), caller("eve", "b"), caller("ada", "a"));
+        let mut open: Vec<_> = (0..REQUESTS_MAX).map(|_| room.enter(&eve).unwrap()).collect();
+        assert!(room.enter(&eve).is_none() && room.enter(&other).is_none());
+        assert!(room.enter(&ada).is_some());
+        drop(open.pop());
+        assert!(room.enter(&other).is_some());
     }
 
     async fn is_full(room: &Room, caller: &Caller, bytes: Option<u64>) -> bool {

@@ -159,9 +159,15 @@ impl Client {
         self.servers.len() > 1
     }
 
+    /// Whether nothing is under way, no stream is open, and nothing has come for so long.
     pub(super) fn is_idle(&self, now: Instant, limit: Duration) -> bool {
-        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        self.under_way().is_empty() && now.saturating_duration_since(used) > limit
+        // A newer client's announcements are read for as long as it is remembered.
+        let streams = self.era() == Era::Legacy && self.stream.try_lock().is_err();
+        !streams && self.under_way().is_empty() && now.saturating_duration_since(self.last_used()) > limit
+    }
+
+    pub(super) fn last_used(&self) -> Instant {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) const fn parts(&self) -> &Parts {

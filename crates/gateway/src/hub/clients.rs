@@ -30,8 +30,10 @@ const TURNS_OF_CALLER_MAX: usize = 16;
 const TURNS_MAX: usize = 384;
 /// Server processes of one caller at the same time, unless the operator says otherwise.
 const PROCESSES_OF_CALLER: usize = 128;
-/// How long a client may be idle before its servers are let go.
+/// How long a client may be idle before its servers are let go, unless the operator says otherwise.
 const IDLE: Duration = Duration::from_secs(30 * 60);
+/// How long a session must have been idle to make room for another one of the same person.
+const IDLE_ENOUGH: Duration = Duration::from_secs(60);
 
 /// What every peer needs.
 #[derive(Clone)]
@@ -65,9 +67,12 @@ pub struct Hub {
     /// Turns of each person and agent, whatever their credential.
     turns: Shares,
     all: Arc<Semaphore>,
+    /// Long messages of each person and agent.
+    long: Shares,
     /// Server processes of each person and agent.
     processes: Shares,
     processes_max: usize,
+    idle: Duration,
 }
 
 impl Hub {
@@ -77,8 +82,16 @@ impl Hub {
         let servers = servers.into_iter().map(Arc::new).collect();
         let all = Arc::new(Semaphore::new(TURNS_MAX));
         let (sessions, shared) = (Mutex::default(), Mutex::default());
-        let (turns, processes, processes_max) = (Mutex::default(), Mutex::default(), PROCESSES_OF_CALLER);
-        Self { parts, servers, sessions, shared, turns, all, processes, processes_max }
+        let (turns, long, processes) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (processes_max, idle) = (PROCESSES_OF_CALLER, IDLE);
+        Self { parts, servers, sessions, shared, turns, all, long, processes, processes_max, idle }
+    }
+
+    /// Lets clients go that have been idle for so long.
+    #[must_use]
+    pub const fn with_idle(mut self, idle: Duration) -> Self {
+        self.idle = idle;
+        self
     }
 
     /// Lets each caller have at most so many server processes.
@@ -102,13 +115,32 @@ impl Hub {
         let client = self.client(caller, Some(hello))?;
         let mut sessions = self.sessions();
         // Of one person, whatever the scopes and agents of their credentials: who can have tokens made has many.
-        let person = |of: &Caller| (of.tenant().clone(), of.user().clone());
         let own = sessions.values().filter(|client| person(client.caller()) == person(caller)).count();
-        if sessions.len() >= CLIENTS_MAX || own >= SESSIONS_OF_PERSON_MAX {
-            return Ok(None);
+        let processes = client.turns().processes.available_permits();
+        let left = if own >= SESSIONS_OF_PERSON_MAX || processes < self.servers.len() {
+            self.longest_idle(&mut sessions, caller)
+        } else {
+            None
+        };
+        let full = sessions.len() >= CLIENTS_MAX || (own >= SESSIONS_OF_PERSON_MAX && left.is_none());
+        if !full {
+            sessions.insert(id.clone(), Arc::clone(&client));
         }
-        sessions.insert(id.clone(), Arc::clone(&client));
-        Ok(Some((id, client)))
+        drop(sessions);
+        if let Some(left) = left {
+            left.close();
+        }
+        Ok((!full).then_some((id, client)))
+    }
+
+    /// Takes out the session of this person that has been idle for longest, if that is long enough: many clients go away
+    /// without ending theirs.
+    fn longest_idle(&self, sessions: &mut HashMap<String, Arc<Client>>, caller: &Caller) -> Option<Arc<Client>> {
+        let (now, enough) = (Instant::now(), IDLE_ENOUGH.min(self.idle));
+        let own = sessions.iter().filter(|(_, client)| person(client.caller()) == person(caller));
+        let idle = own.filter(|(_, client)| client.is_idle(now, enough));
+        let id = idle.min_by_key(|(_, client)| client.last_used()).map(|(id, _)| id.clone())?;
+        sessions.remove(&id)
     }
 
     /// Finds a caller's own session. A session of somebody else and none at all are the same.
@@ -139,13 +171,13 @@ impl Hub {
         true
     }
 
-    /// Lets clients go that have been idle for half an hour.
+    /// Lets clients go that have been idle for long.
     pub fn sweep(&self) {
         let now = Instant::now();
         for client in self.sessions().values().chain(self.shared().values()) {
             client.sweep(now);
         }
-        let idle = |client: &Arc<Client>| client.is_idle(now, IDLE);
+        let idle = |client: &Arc<Client>| client.is_idle(now, self.idle);
         let mut ended: Vec<Arc<Client>> = Vec::new();
         self.sessions().retain(|_, client| !idle(client) || drop_into(&mut ended, client));
         self.shared().retain(|_, client| !idle(client) || drop_into(&mut ended, client));
@@ -184,6 +216,7 @@ impl Hub {
         let turns = Turns {
             own: share(&self.turns, caller, TURNS_OF_CALLER_MAX),
             all: Arc::clone(&self.all),
+            long: share(&self.long, caller, 1),
             processes: share(&self.processes, caller, self.processes_max),
             processes_max: self.processes_max,
         };
@@ -210,6 +243,11 @@ fn share(shares: &Shares, caller: &Caller, max: usize) -> Arc<Semaphore> {
     let own = Arc::new(Semaphore::new(max));
     shares.insert(who, Arc::downgrade(&own));
     own
+}
+
+/// A person, whatever the credential and the agent.
+fn person(caller: &Caller) -> (&TenantId, &UserId) {
+    (caller.tenant(), caller.user())
 }
 
 fn drop_into(ended: &mut Vec<Arc<Client>>, client: &Arc<Client>) -> bool {

@@ -71,11 +71,16 @@ struct Desk {
     gone: AtomicBool,
 }
 
+/// Bytes of a message that is judged before anybody would notice, whatever is in it.
+const SHORT: usize = 16 * 1024;
+
 /// Whose turn it is to be judged: the caller's own, and everybody's.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns {
     pub(crate) own: Arc<Semaphore>,
     pub(crate) all: Arc<Semaphore>,
+    /// One long message of the caller at a time.
+    pub(crate) long: Arc<Semaphore>,
     /// Server processes of the caller, and how many those may be.
     pub(crate) processes: Arc<Semaphore>,
     pub(crate) processes_max: usize,
@@ -113,6 +118,7 @@ impl Peer {
             Box::new(ToClient(Arc::clone(&desk))),
             link.upstream(),
             Arc::clone(&parts.observer),
+            Arc::clone(&spec.credentials),
         ));
         *desk.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&session);
         let watched = Arc::clone(&desk);
@@ -183,8 +189,14 @@ impl Peer {
     /// monitor or for a server's list of tools, and all callers together fewer than there are.
     async fn in_turn(&self, bytes: Vec<u8>, parent: Option<TraceParent>) {
         let _own = self.turns.own.acquire().await;
+        if bytes.len() <= SHORT {
+            let _all = self.turns.all.acquire().await;
+            return trace::within(parent, || self.submit(bytes));
+        }
+        // What takes long to judge keeps no thread from those who wait for something else, and its sender waits in line.
+        let _long = self.turns.long.acquire().await;
         let _all = self.turns.all.acquire().await;
-        trace::within(parent, || self.submit(bytes));
+        tokio::task::block_in_place(|| trace::within(parent, || self.submit(bytes)));
     }
 
     /// Puts a message of the client to the session. Waits while the monitor records; see [`Parts::monitor`].

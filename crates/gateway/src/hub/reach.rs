@@ -15,6 +15,7 @@ use super::client::{Client, Era};
 use super::peer::{Exchange, Peer};
 use crate::link::{Reach, Spec};
 use crate::message::{Kind, Message};
+use crate::method::{NEWER, VERSIONS};
 use crate::session::SUPPORTED;
 
 /// How long a server may take for its handshake; package runners fetch and build before it.
@@ -283,11 +284,13 @@ impl Client {
             None => answered(peer.request("server/discover", &discovery()).await, PROBE).await,
         };
         let refused = match own {
-            Some(Ok(hello)) => return Ok((self.era(), hello)),
+            Some(Ok(hello)) if says(&hello, self.era()) => return Ok((self.era(), hello)),
+            Some(Ok(_)) => Why::Silent,
             Some(Err(refused)) => Why::Said(refused),
             None if self.era() == Era::Legacy => return Err(Why::Silent),
             None => Why::Silent,
         };
+        let era = if self.era() == Era::Legacy { Era::Modern } else { Era::Legacy };
         let other = match self.era() {
             Era::Legacy => {
                 let params = format!("{{\"_meta\":{{{}}}}}", self.envelope());
@@ -296,7 +299,7 @@ impl Client {
             Era::Modern => answered(peer.request("initialize", &introduction()).await, HANDSHAKE).await,
         };
         match other {
-            Some(Ok(hello)) => Ok((if self.era() == Era::Legacy { Era::Modern } else { Era::Legacy }, hello)),
+            Some(Ok(hello)) if says(&hello, era) => Ok((era, hello)),
             // What the server said to the client's own handshake tells more.
             _ => Err(refused),
         }
@@ -307,6 +310,18 @@ impl Client {
 async fn answered(mut exchange: Exchange, limit: Duration) -> Option<Result<Message, Message>> {
     let answer = tokio::time::timeout(limit, &mut exchange.answer).await.ok()?.ok()?;
     Some(if matches!(answer.kind, Kind::Result(_)) { Ok(answer) } else { Err(answer) })
+}
+
+/// Whether the answer to a handshake says that the server speaks this era. Some servers answer every method with something.
+fn says(hello: &Message, era: Era) -> bool {
+    let legacy = |version: &str| version < NEWER && VERSIONS.contains(&version);
+    match era {
+        Era::Legacy => hello.text("protocolVersion").is_some_and(|version| legacy(&version)),
+        Era::Modern => {
+            let versions = hello.value("supportedVersions").and_then(|list| serde_json::from_slice(list).ok());
+            versions.is_some_and(|versions: Vec<String>| versions.iter().any(|version| version == NEWER))
+        }
+    }
 }
 
 /// The parameters of refmon's own `initialize`, on behalf of clients whose abilities are told with each request: what

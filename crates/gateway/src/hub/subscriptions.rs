@@ -22,7 +22,8 @@ use crate::reply::Reply;
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 /// How long a server may take to say so, or to take a subscription.
 const SUBSCRIBED: Duration = Duration::from_secs(10);
-/// Bytes of a resource's URI, and resources, that an older client may subscribe to at a newer server.
+/// Bytes of a resource's URI, and resources, that a client may subscribe to: an older one at a newer server, a newer one with
+/// one stream.
 const URI_BYTES_MAX: usize = 8 * 1024;
 const SUBSCRIBED_MAX: usize = 256;
 /// The filter's member for single resources.
@@ -43,16 +44,20 @@ impl Client {
         let Some(Value::Object(mut filter)) = wanted else {
             return self.fail(message, "`notifications` must be an object", out).await;
         };
+        let uris = texts(filter.get(RESOURCES));
+        // Each one is judged and recorded for each server.
+        if uris.len() > SUBSCRIBED_MAX || uris.iter().any(|uri| uri.len() > URI_BYTES_MAX) {
+            return self.fail(message, "too many subscriptions, or too long a URI", out).await;
+        }
         let meta = json!({ SUBSCRIPTION: serde_json::from_slice::<Value>(&id.spelled).unwrap_or_default() });
         // Nothing that is announced from now on is missed.
         let heard = self.hear();
-        let uris = texts(filter.get(RESOURCES));
         let (mut granted, mut held, mut streams) = (Vec::new(), Vec::new(), JoinSet::new());
         for (index, connected) in found {
             match connected.era {
                 Era::Legacy if !connected.notifies() => {}
                 Era::Legacy => {
-                    for uri in &uris {
+                    for uri in uris.iter().take_while(|_| !out.is_closed()) {
                         if self.hold(*index, connected, uri).await {
                             granted.push(uri.clone());
                             held.push((*index, Arc::clone(connected), uri.clone()));

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 
 use crate::child::{Launch, Server};
+use crate::credentials::Credentials;
 use crate::frame::{self, Frame};
 use crate::session::{Observer, Session};
 use crate::stdio::read_errors;
@@ -24,18 +25,24 @@ pub(crate) struct ChildLink {
     streams: Option<(ChildStdout, ChildStderr)>,
     queue: Option<Queue>,
     observer: Arc<dyn Observer>,
+    credentials: Arc<Credentials>,
 }
 
 impl ChildLink {
     /// Starts the child.
-    pub(crate) fn start(launch: &Launch, observer: Arc<dyn Observer>) -> io::Result<Self> {
+    pub(crate) fn start(
+        launch: &Launch,
+        observer: Arc<dyn Observer>,
+        credentials: Arc<Credentials>,
+    ) -> io::Result<Self> {
         let mut server = Server::start(launch)?;
         let (input, output, errors) = server.streams()?;
         let (sender, messages) = sync_channel(QUEUE_MESSAGES_MAX);
         let queue = Queue { sender, bytes: Arc::default() };
         let waiting = Arc::clone(&queue.bytes);
         thread::Builder::new().name("refmon-to-server".to_owned()).spawn(move || write(input, &messages, &waiting))?;
-        Ok(Self { server: Some(server), streams: Some((output, errors)), queue: Some(queue), observer })
+        let (server, streams, queue) = (Some(server), Some((output, errors)), Some(queue));
+        Ok(Self { server, streams, queue, observer, credentials })
     }
 
     pub(crate) fn upstream(&self) -> Box<dyn Upstream> {
@@ -58,8 +65,8 @@ impl ChildLink {
                 session.server_gone();
             }
         });
-        let observer = Arc::clone(&self.observer);
-        thread::spawn(move || read_errors(errors, &mut |text| observer.notice(text)));
+        let (observer, credentials) = (Arc::clone(&self.observer), Arc::clone(&self.credentials));
+        thread::spawn(move || read_errors(errors, &credentials, &mut |text| observer.notice(text)));
     }
 
     /// Closes the child's input and, in a thread of its own, waits for its end or brings it about.

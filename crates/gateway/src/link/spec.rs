@@ -8,6 +8,7 @@ use refmon_core::ids::ServerName;
 use super::child::ChildLink;
 use super::remote::{Remote, RemoteLink};
 use crate::child::Launch;
+use crate::credentials::Credentials;
 use crate::session::{Observer, Session};
 use crate::upstream::Upstream;
 
@@ -18,6 +19,8 @@ pub struct Spec {
     pub name: ServerName,
     /// How it is reached.
     pub reach: Reach,
+    /// What it is given of the operator's, and may not show.
+    pub credentials: Arc<Credentials>,
 }
 
 /// How a server is reached.
@@ -44,7 +47,9 @@ impl Link {
         runtime: &tokio::runtime::Handle,
     ) -> io::Result<Self> {
         Ok(match &spec.reach {
-            Reach::Command(launch) => Self::Child(ChildLink::start(launch, Arc::clone(observer))?),
+            Reach::Command(launch) => {
+                Self::Child(ChildLink::start(launch, Arc::clone(observer), Arc::clone(&spec.credentials))?)
+            }
             Reach::Remote(_) => Self::Remote(RemoteLink::new(Arc::clone(spec), Arc::clone(observer), runtime.clone())),
         })
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::offer::{self, Offer, ProbeError, Wire, refusal};
 use crate::child::{Launch, Server};
+use crate::credentials::Credentials;
 use crate::frame::{self, Frame};
 use crate::message::{Kind, Message};
 
@@ -32,7 +33,7 @@ pub(super) fn ask(launch: &Launch, mut errors_to: impl FnMut(&str) + Send + 'sta
             }
         }
     });
-    std::thread::spawn(move || crate::stdio::read_errors(errors, &mut errors_to));
+    std::thread::spawn(move || crate::stdio::read_errors(errors, &Credentials::default(), &mut errors_to));
     let mut streams = Streams { input, messages };
     let offer = offer::of(&mut streams);
     drop(streams);

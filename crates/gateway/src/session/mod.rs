@@ -24,6 +24,7 @@ use refmon_core::reason::ReasonCode;
 use refmon_core::record::Cause;
 use refmon_core::untrusted::Untrusted;
 
+use crate::credentials::Credentials;
 use crate::message::{Id, Read};
 use crate::reply::{Reply, Shape};
 use crate::upstream::{Outbound, Upstream};
@@ -61,6 +62,8 @@ pub struct Session {
     to_client: Box<dyn Upstream>,
     to_server: Box<dyn Upstream>,
     observer: Arc<dyn Observer>,
+    /// What nothing from the server may show.
+    credentials: Arc<Credentials>,
     state: Mutex<State>,
     changed: Condvar,
     /// Held by the one caller that asks the server for its tools; the others wait for the answer.
@@ -105,9 +108,10 @@ impl Session {
         to_client: Box<dyn Upstream>,
         to_server: Box<dyn Upstream>,
         observer: Arc<dyn Observer>,
+        credentials: Arc<Credentials>,
     ) -> Self {
         let (state, changed, asking) = (Mutex::default(), Condvar::new(), Mutex::default());
-        Self { monitor, clock, route, to_client, to_server, observer, state, changed, asking }
+        Self { monitor, clock, route, to_client, to_server, observer, credentials, state, changed, asking }
     }
 
     /// Ends one request whose answer will not come, because the way to the server failed: the client is told, and

@@ -34,10 +34,18 @@ impl Session {
                 return Ok(());
             }
         };
+        if self.credentials.shown_in(&bytes) {
+            self.observer.notice("the server repeated a credential that it was given; the message was dropped");
+            self.refuse_answer(bytes, "it shows a credential of the operator's");
+            return Ok(());
+        }
         let message = match Message::parse(bytes.clone(), Strictness::Data) {
             Ok(message) => message,
             Err(error) => {
-                self.unreadable(bytes, &error.to_string());
+                let shown = String::from_utf8_lossy(&bytes);
+                let text = format!("the server wrote something that is not a message ({error}): `{}`", Shown(&shown));
+                self.observer.notice(&text);
+                self.refuse_answer(bytes, &error.to_string());
                 return Ok(());
             }
         };
@@ -52,7 +60,7 @@ impl Session {
             }
             Kind::Result(id) | Kind::Error(Some(id)) => {
                 let id = id.clone();
-                self.server_answer(message, &id)
+                self.server_answer(private(message), &id)
             }
             Kind::Error(None) => {
                 self.observer.notice("the server reported an error that answers no request; it was dropped");
@@ -61,19 +69,16 @@ impl Session {
         }
     }
 
-    /// A frame that has no single reading. If it tells whose answer it is, that call ends as malformed; nothing of
-    /// the frame reaches the client.
-    fn unreadable(&self, bytes: Vec<u8>, error: &str) {
-        let shown = String::from_utf8_lossy(&bytes);
-        self.observer
-            .notice(&format!("the server wrote something that is not a message ({error}): `{}`", Shown(&shown)));
+    /// A frame that has no single reading, or shows what it must not. If it tells whose answer it is, that call ends as
+    /// malformed; nothing of the frame reaches the client.
+    fn refuse_answer(&self, bytes: Vec<u8>, why: &str) {
         let Some(id) = id_of_refused(&bytes) else { return };
         let pending = {
             let mut state = self.state();
             state.cancelled.remove(&id.canonical);
             state.from_client.remove(&id.canonical)
         };
-        let text = format!("the tool server's answer was refused: {error}");
+        let text = format!("the tool server's answer was refused: {why}");
         match pending {
             Some(Pending::Judged { flight, .. }) => {
                 drop(self.monitor.finish(flight.returned(untrusted(bytes), Status::Malformed)));
@@ -254,6 +259,20 @@ impl Session {
             }
         }
         None
+    }
+}
+
+/// The answer, for its caller alone: who else may see it is not for a cache to say (MCP 2026-07-28, caching). It was judged
+/// for this caller, and another may not ask for it.
+fn private(answer: Message) -> Message {
+    let (scope, own) = (answer.span("cacheScope"), b"\"private\"");
+    if scope.is_empty() || answer.bytes.get(scope.clone()) == Some(own) {
+        return answer;
+    }
+    match Message::parse(answer.with(vec![(scope, own.to_vec())]), Strictness::Data) {
+        Ok(changed) => changed,
+        // INVARIANT: a value in place of a value leaves a message that has one reading.
+        Err(_) => answer,
     }
 }
 
