@@ -259,7 +259,7 @@ pub fn contract(name: &str, effects: &[Effect], scopes: &[&str], hold: HoldMode,
 }
 
 pub fn tool(contract: Contract) -> Tool {
-    Tool { action: contract.action(), contract, schema: None, properties: ["a".to_owned()].into() }
+    Tool { action: contract.action(), contract, schema: None, properties: ["a".to_owned()].into(), headers: Vec::new() }
 }
 
 pub fn bundle(digest: u8, tools: impl IntoIterator<Item = (Contract, Says)>) -> Bundle {

@@ -106,6 +106,7 @@ impl World {
             contract,
             schema: None,
             properties: std::collections::BTreeSet::new(),
+            headers: Vec::new(),
         });
         Self { engine, tools: tools.collect(), callers: (0..AGENTS).map(caller).collect() }
     }

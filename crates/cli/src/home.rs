@@ -105,6 +105,8 @@ impl Home {
             guarded.push(contract);
         }
         guarded.extend(self.config.secret_files());
+        // It is started anew as the keeper of each server.
+        guarded.extend(std::env::current_exe());
         guarded
     }
 
@@ -357,7 +359,10 @@ pub(crate) fn remote<'h>(
 /// A command in a cleared environment and in the folder that relative paths start from: where the server resolves
 /// a path must be where it is judged.
 pub(crate) fn launch(command: Vec<OsString>, folder: PathBuf) -> Result<Launch> {
-    let refmon = std::env::current_exe().context("refmon's own program cannot be found")?;
+    // Not by its path: another program could be there by then.
+    let own = PathBuf::from("/proc/self/exe");
+    let refmon =
+        if own.exists() { own } else { std::env::current_exe().context("refmon's own program cannot be found")? };
     let granted =
         BASE_ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), Secret::new(environment(name)?))));
     Ok(Launch { keeper: vec![refmon.into(), "keep".into()], command, folder, environment: granted.collect() })

@@ -31,6 +31,7 @@ use crate::args::{Arguments, Command};
 use crate::output::{Answer, Output};
 
 fn main() -> ExitCode {
+    unread_by_others();
     let arguments = Arguments::parse();
     let logged = matches!(&arguments.command, Command::Serve(options) if options.log == Some(log::Format::Json));
     let output = Output::new(arguments.json || logged);
@@ -64,5 +65,23 @@ fn main() -> ExitCode {
             output.error(&error);
             ExitCode::from(if error.is::<config::ConfigError>() { 2 } else { 3 })
         }
+    }
+}
+
+/// Keeps other processes of the same user from reading this one's environment, memory and files: the operator's credentials
+/// are in them. It does not keep out who may do everything.
+fn unread_by_others() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    // Where the kernel refuses, the documented advice to run agents' tools as another user is what is left.
+    let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err();
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn other_processes_cannot_read_this_one() {
+        use rustix::process::{DumpableBehavior, dumpable_behavior};
+        super::unread_by_others();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
     }
 }

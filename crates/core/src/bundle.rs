@@ -24,6 +24,17 @@ pub struct Tool {
     pub schema: Option<Box<dyn ArgumentSchema>>,
     /// The top-level properties that schema or contract declare. Only these are named in records.
     pub properties: BTreeSet<String>,
+    /// The arguments that its definition wants to see in headers.
+    pub headers: Vec<Mirrored>,
+}
+
+/// An argument that a definition wants to see in a header as well (MCP 2026-07-28, custom headers from tool parameters).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirrored {
+    /// The header's name behind `Mcp-Param-`, in lower case.
+    pub header: String,
+    /// The names of the members that lead to the argument.
+    pub path: Vec<String>,
 }
 
 impl fmt::Debug for Tool {

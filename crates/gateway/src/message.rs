@@ -269,6 +269,11 @@ fn kind(members: &Members<'_>) -> Result<Kind, MessageError> {
     }
 }
 
+/// Whether a value can be an identifier or a progress token: a string of at most 1,024 bytes, or a whole number.
+pub(crate) fn is_identifier(value: &[u8]) -> bool {
+    id(value).is_ok()
+}
+
 fn id(value: &[u8]) -> Result<Id, MessageError> {
     // Most are small numbers in the one spelling that is canonical already.
     if value.len() < 16 && value.iter().all(u8::is_ascii_digit) && !value.starts_with(b"0") {

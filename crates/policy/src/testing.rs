@@ -111,6 +111,7 @@ pub(crate) fn tool(contract: &Contract) -> Tool {
         contract: contract.clone(),
         schema: None,
         properties: std::collections::BTreeSet::new(),
+        headers: Vec::new(),
     }
 }
 

@@ -168,6 +168,30 @@ fn one_callers_streams_are_not_all_that_there_are() {
     }
 }
 
+// Found here: what is remembered for a session, or repeated with each notice of progress, was as long as a client liked.
+#[test]
+fn what_is_kept_of_a_client_is_short() {
+    let gateway = Gateway::start(&[("one", "legacy")], LOCAL);
+    let hello = |filler: usize| {
+        let info = json!({ "name": "t".repeat(filler), "version": "1" });
+        request("initialize", json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": info }))
+    };
+    assert_eq!(gateway.ask("POST", &[], &hello(70_000)).status, 413);
+    assert_eq!(gateway.ask("POST", &[], &hello(60_000)).status, 200);
+    let session = gateway.begin(None);
+    let progress = |token: Value| {
+        let params = json!({ "name": "echo", "arguments": { "text": "x" }, "_meta": { "progressToken": token } });
+        gateway.within(&session, None, &request("tools/call", params))
+    };
+    for token in [json!("t".repeat(1_025)), json!({ "a": 1 }), json!([1]), json!(1.5), Value::Null] {
+        let refused = progress(token.clone());
+        assert_eq!((refused.status, &refused.last()["error"]["code"]), (400, &json!(-32602)), "{token}");
+    }
+    for token in [json!("t".repeat(1_024)), json!(7), json!("")] {
+        assert_eq!(progress(token.clone()).text(), "x", "{token}");
+    }
+}
+
 // Found here: a policy file was taken up empty, while it was being saved, and what it forbids was done.
 #[test]
 fn a_policy_that_is_being_saved_is_not_taken_up_half() {

@@ -114,7 +114,7 @@ const METHODS: &[&str] = &[
 ];
 
 fn definition(name: &str) -> String {
-    let schema = json!({ "type": "object", "properties": { "text": { "type": "string" } } });
+    let schema = json!({ "type": "object", "properties": { "text": { "type": "string", "x-mcp-header": "Text" } } });
     json!({ "name": name, "description": name, "inputSchema": schema }).to_string()
 }
 

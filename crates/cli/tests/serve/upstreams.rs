@@ -100,8 +100,13 @@ fn a_newer_server_over_http_gets_the_parameters_of_its_own_call_only() {
     assert_eq!(refused.last()["result"]["isError"], true, "{refused:?}");
     assert_eq!(ask("echo", "x", &[]).text(), "x");
     assert_eq!(ask("echo", "east", &[("mcp-param-region", "east")]).text(), "east");
-    let regions: Vec<Value> = upstream.all("echo").iter().map(|entry| entry[2]["mcp-param-region"].clone()).collect();
-    assert_eq!(regions, [Value::Null, json!("east")], "a refused call's headers go nowhere");
+    assert_eq!(ask("echo", " \u{fc} ", &[("mcp-param-text", "=?base64?IMO8IA==?=")]).text(), " \u{fc} ");
+    let session = gateway.begin(None);
+    assert_eq!(gateway.within(&session, None, &call("echo", json!({ "text": "older" }))).text(), "older");
+    let said = |name: &str| -> Vec<Value> { upstream.all("echo").iter().map(|entry| entry[2][name].clone()).collect() };
+    // refmon makes them, of what was judged and as the definition says; what a client makes up goes nowhere.
+    assert_eq!(said("mcp-param-text"), ["x", "east", "=?base64?IMO8IA==?=", "older"]);
+    assert_eq!(said("mcp-param-region"), [Value::Null, Value::Null, Value::Null, Value::Null]);
     let sent = upstream.all("echo").pop().unwrap();
     assert_eq!((&sent[2]["mcp-method"], &sent[2]["mcp-name"]), (&json!("tools/call"), &json!("echo")));
 }

@@ -10,7 +10,7 @@ import sys
 STALLS = sys.argv[1] == "stall"
 MODE = "legacy" if STALLS else sys.argv[1]
 LOG = open(sys.argv[2], "a", buffering=1) if len(sys.argv) > 2 else None
-TEXT = {"type": "object", "properties": {"text": {"type": "string"}}}
+TEXT = {"type": "object", "properties": {"text": {"type": "string", "x-mcp-header": "Text"}}}
 TOOLS = [{"name": name, "description": name, "inputSchema": TEXT} for name in ("echo", "ask", "wait")]
 QUESTION = {
     "method": "elicitation/create",

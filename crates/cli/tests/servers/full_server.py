@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 MODE, LOG = sys.argv[1], sys.argv[2]
 MODERN = MODE == "modern"
 LATE = MODE == "late"
-TEXT = {"type": "object", "properties": {"text": {"type": "string"}}}
+TEXT = {"type": "object", "properties": {"text": {"type": "string", "x-mcp-header": "Text"}}}
 NAMES = ["echo", "wait", "sample", "elicit", "visit", "roots", "steps", "chat", "change"]
 TOOLS = [{"name": name, "description": name, "inputSchema": TEXT} for name in NAMES]
 CAPABILITIES = {

@@ -52,12 +52,12 @@ impl<'a> Number<'a> {
         self.0.parse::<f64>().ok().filter(|value| value.is_finite())
     }
 
-    /// Whether programs read the same value: a whole number of at most 64 bits that is spelled as one, or a
-    /// number that equals the shortest spelling of the nearest double.
+    /// Whether programs read the same value: a whole number between -(2^53 - 1) and 2^53 - 1 that is spelled as one (RFC 7493,
+    /// section 2.2), or a number that equals the shortest spelling of the nearest double.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         if !self.0.contains(['.', 'e', 'E']) {
-            return self.0.parse::<i64>().is_ok() || self.0.parse::<u64>().is_ok();
+            return self.0.parse::<i64>().is_ok_and(|value| value.unsigned_abs() < 1 << 53);
         }
         let Some(double) = self.as_f64() else { return false };
         match (scaled(self.0), scaled(&format!("{double:e}"))) {

@@ -2,6 +2,7 @@
 
 use crate::bundle::Bundle;
 use crate::digest::{Binding, Hasher};
+use crate::ids::Operation;
 use crate::json::Json;
 
 use super::{Judgement, Proposal};
@@ -11,9 +12,16 @@ use super::{Judgement, Proposal};
 pub(super) fn binding(bundle: &Bundle, proposal: &Proposal, judgement: &Judgement) -> Option<Binding> {
     let contract = &judgement.tool.as_ref()?.contract;
     let arguments = judgement.canonical.as_ref()?;
-    let spelled = Json::parse(proposal.arguments()).map(|json| json.spelled()).unwrap_or_default();
+    let spelled = Json::parse(proposal.arguments()).map(|json| match (json, &contract.operation) {
+        // The parameters of a method stand beside the protocol's own envelope, which differs from one sending to the next.
+        (Json::Object(mut members), Operation::Method(_)) => {
+            members.retain(|(key, _)| key != "_meta");
+            Json::Object(members).spelled()
+        }
+        (json, _) => json.spelled(),
+    });
     let caller = &proposal.caller;
-    let mut hasher = Hasher::new("refmon/binding/v2");
+    let mut hasher = Hasher::new("refmon/binding/v3");
     for part in [
         caller.tenant().as_str().as_bytes(),
         caller.user().as_str().as_bytes(),
@@ -21,7 +29,7 @@ pub(super) fn binding(bundle: &Bundle, proposal: &Proposal, judgement: &Judgemen
         contract.action().as_bytes(),
         contract.pin.as_ref().map_or(&[][..], |pin| pin.as_bytes()),
         arguments.as_bytes(),
-        spelled.as_bytes(),
+        spelled.unwrap_or_default().as_bytes(),
         proposal.beside.as_bytes(),
         bundle.digest().as_bytes(),
     ] {

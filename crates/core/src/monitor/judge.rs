@@ -295,7 +295,10 @@ fn parse<'a>(arguments: &'a [u8], tool: &Tool) -> Result<Json<'a>, Refusal> {
     }
     let json = Json::Object(members);
     match json.ambiguous_number() {
-        Some(pointer) => Err(malformed(pointer, "a number of at most 64 bits that every program reads alike")),
+        Some(pointer) => Err(malformed(
+            pointer,
+            "a number that every program reads alike: a whole one below 2^53, or write it as a string",
+        )),
         None => Ok(json),
     }
 }

@@ -129,6 +129,14 @@ impl Monitor {
         }
     }
 
+    /// Why nothing of this caller goes on at present: a halt. It is for what is no call, and belongs to one that was permitted
+    /// before.
+    #[must_use]
+    pub fn precluded(&self, caller: &Caller) -> Option<Veto> {
+        let now = self.ports.clock.now();
+        self.ports.inspectors.iter().find_map(|inspector| inspector.preclude(caller, now))
+    }
+
     /// Denies a call for a reason that only its door knows (a limit, an identifier in use). It can only deny.
     pub fn refuse(&self, proposal: Proposal, reason: ReasonCode) -> Denied {
         let bundle = self.bundle();

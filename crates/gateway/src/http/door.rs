@@ -21,12 +21,15 @@ use super::guard::Known;
 use super::headers::{self, Disagreement};
 use super::room::{Full, Room};
 use super::{Authenticate, Beside, Peer, standing};
-use crate::hub::{Client, Hub, Out};
-use crate::message::{Id, Kind, Message, MessageError, id_of_refused};
+use crate::hub::{Client, Hub, Out, SHORT};
+use crate::message::{Id, Kind, Message, MessageError, id_of_refused, is_identifier};
 use crate::method::{LEGACY, NEWER, Side, VERSIONS, find};
 use crate::reply::Reply;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// Bytes of a session's first message.
+const HELLO_BYTES_MAX: usize = 64 * 1024;
 
 /// What every connection needs.
 pub(super) struct Gate {
@@ -184,10 +187,21 @@ impl Gate {
             Err(error) => return self.unread(error, caller),
         };
         room.fit(bytes.len());
-        let message = match Message::parse(bytes.clone(), Strictness::Request) {
+        let parse = || Message::parse(bytes.clone(), Strictness::Request);
+        let parsed = if bytes.len() <= SHORT { parse() } else { tokio::task::block_in_place(parse) };
+        let message = match parsed {
             Ok(message) => message,
             Err(error) => return self.malformed(bytes, &error, caller),
         };
+        // Each notification of progress repeats it.
+        if message.members("_meta").value("progressToken").is_some_and(|token| !is_identifier(token)) {
+            let _recorded = self.hub.refuse(caller, ReasonCode::MalformedArguments, bytes);
+            let text = "`progressToken` must be a string of at most 1024 bytes or a whole number";
+            return json_answer(
+                StatusCode::BAD_REQUEST,
+                Reply::protocol_error(id(&message), -32_602, text, None).into_bytes(),
+            );
+        }
         if headers::is_modern(&parts.headers, &message) {
             self.modern(&parts.headers, message, caller).await
         } else {
@@ -259,10 +273,7 @@ impl Gate {
             Err(_) => return refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable; try again later"),
         };
         match &message.kind {
-            Kind::Request(..) => {
-                let parameters = headers::parameters(headers, &message);
-                answer(client.request(message, parameters), true).await
-            }
+            Kind::Request(..) => answer(client.request(message, headers::traced(headers)), true).await,
             Kind::Notification(_) => {
                 client.notify(message).await;
                 empty(StatusCode::ACCEPTED)
@@ -300,6 +311,10 @@ impl Gate {
     }
 
     async fn begin(&self, hello: Message, caller: &Arc<Caller>) -> Answered {
+        // It is remembered for as long as the session.
+        if hello.bytes.len() > HELLO_BYTES_MAX {
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, "an `initialize` of at most 64 KiB begins a session");
+        }
         let copy = Message::parse(hello.bytes.clone(), Strictness::Request);
         let (session, client) = match (copy, self.hub.begin(caller, hello)) {
             (Ok(copy), Ok(Some((session, client)))) => (session, (client, copy)),

@@ -9,6 +9,8 @@ use crate::method::{NEWER, VERSIONS};
 
 /// How headers begin that mirror an argument of a tool (MCP 2026-07-28, custom headers from tool parameters).
 const PARAMETER: &str = "mcp-param-";
+/// Bytes of a number or a switch in a header.
+const SCALAR_BYTES_MAX: usize = 64;
 
 /// The header that names the client's span (W3C Trace Context).
 const TRACE_PARENT: &str = "traceparent";
@@ -74,8 +76,8 @@ pub(super) fn agree(headers: &HeaderMap, message: &Message) -> Result<(), Disagr
     }
 }
 
-/// Compares `Mcp-Param-*` headers with the arguments: a server, or what stands before it, may act on them, and only the
-/// arguments are judged. Which argument a header mirrors, the server knows; it must be one of them.
+/// Compares `Mcp-Param-*` headers with the arguments: what says something else was not made by a client that follows the
+/// specification. They go no further; see `link::message::mirror`.
 fn mirrored(headers: &HeaderMap, message: &Message) -> Result<(), Disagreement> {
     const NAME: &str = "mcp-param";
     let mut said = headers.iter().filter(|(name, _)| name.as_str().starts_with(PARAMETER)).peekable();
@@ -86,7 +88,9 @@ fn mirrored(headers: &HeaderMap, message: &Message) -> Result<(), Disagreement> 
     for (name, value) in said {
         let value = value.to_str().ok().and_then(|value| decoded(value).ok()).ok_or(Disagreement::Mismatch(NAME))?;
         let once = headers.get_all(name).iter().nth(1).is_none();
-        if !once || !arguments.as_ref().is_some_and(|arguments| says(arguments, &value)) {
+        let parsed = Json::parse(value.as_bytes()).ok().filter(|_| value.len() <= SCALAR_BYTES_MAX);
+        let scalar = parsed.filter(|parsed| matches!(parsed, Json::Bool(_) | Json::Number(_)));
+        if !once || !arguments.as_ref().is_some_and(|arguments| says(arguments, &value, scalar.as_ref())) {
             return Err(Disagreement::Mismatch(NAME));
         }
     }
@@ -94,15 +98,18 @@ fn mirrored(headers: &HeaderMap, message: &Message) -> Result<(), Disagreement> 
 }
 
 /// Whether one of the scalars in a value is what a header says.
-fn says(json: &Json<'_>, header: &str) -> bool {
-    match json {
-        Json::Text(text) => text == header,
-        Json::Null => false,
-        Json::Bool(_) | Json::Number(_) => {
-            Json::parse(header.as_bytes()).is_ok_and(|said| said.canonical() == json.canonical())
-        }
-        Json::List(items) => items.iter().any(|item| says(item, header)),
-        Json::Object(members) => members.iter().any(|(_, value)| says(value, header)),
+fn says(json: &Json<'_>, header: &str, scalar: Option<&Json<'_>>) -> bool {
+    match (json, scalar) {
+        (Json::Text(text), _) => text == header,
+        (Json::Bool(flag), Some(Json::Bool(said))) => flag == said,
+        (Json::Number(number), Some(Json::Number(said))) => match (number.as_i64(), said.as_i64()) {
+            (Some(number), Some(said)) => number == said,
+            (None, None) => number.as_f64() == said.as_f64(),
+            _ => false,
+        },
+        (Json::Null | Json::Bool(_) | Json::Number(_), _) => false,
+        (Json::List(items), _) => items.iter().any(|item| says(item, header, scalar)),
+        (Json::Object(members), _) => members.iter().any(|(_, value)| says(value, header, scalar)),
     }
 }
 
@@ -115,14 +122,7 @@ fn decoded(value: &str) -> Result<String, Disagreement> {
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(Disagreement::Mismatch("mcp-name"))
 }
 
-/// `Mcp-Param-*` headers, which a gateway passes on with a tool call, and the parent of the request.
-pub(super) fn parameters(headers: &HeaderMap, message: &Message) -> HeaderMap<HeaderValue> {
-    let calls = matches!(&message.kind, Kind::Request(method, _) if method == "tools/call");
-    let own = headers.iter().filter(|(name, _)| calls && name.as_str().starts_with(PARAMETER));
-    own.map(|(name, value)| (name.clone(), value.clone())).chain(parent(headers)).collect()
-}
-
-/// The parent of a request up to 2025-11-25.
+/// What a request's headers say that its body does not: the parent of its trace.
 pub(super) fn traced(headers: &HeaderMap) -> HeaderMap<HeaderValue> {
     parent(headers).into_iter().collect()
 }

@@ -46,6 +46,9 @@ pub(crate) enum Out {
     Last(Vec<u8>),
 }
 
+/// Bytes of a level of logging, which is remembered. The protocol's own have nine at most.
+pub(super) const LEVEL_BYTES_MAX: usize = 64;
+
 /// Spans of a message, and what stands in their place.
 pub(super) type Edits = Vec<(Range<usize>, Vec<u8>)>;
 

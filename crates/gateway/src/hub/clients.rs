@@ -118,7 +118,7 @@ impl Hub {
         let own = sessions.values().filter(|client| person(client.caller()) == person(caller)).count();
         let processes = client.turns().processes.available_permits();
         let left = if own >= SESSIONS_OF_PERSON_MAX || processes < self.servers.len() {
-            self.longest_idle(&mut sessions, caller)
+            longest_idle(&mut sessions, caller, IDLE_ENOUGH.min(self.idle))
         } else {
             None
         };
@@ -133,16 +133,6 @@ impl Hub {
         Ok((!full).then_some((id, client)))
     }
 
-    /// Takes out the session of this person that has been idle for longest, if that is long enough: many clients go away
-    /// without ending theirs.
-    fn longest_idle(&self, sessions: &mut HashMap<String, Arc<Client>>, caller: &Caller) -> Option<Arc<Client>> {
-        let (now, enough) = (Instant::now(), IDLE_ENOUGH.min(self.idle));
-        let own = sessions.iter().filter(|(_, client)| person(client.caller()) == person(caller));
-        let idle = own.filter(|(_, client)| client.is_idle(now, enough));
-        let id = idle.min_by_key(|(_, client)| client.last_used()).map(|(id, _)| id.clone())?;
-        sessions.remove(&id)
-    }
-
     /// Finds a caller's own session. A session of somebody else and none at all are the same.
     pub(crate) fn find(&self, id: &str, caller: &Caller) -> Option<Arc<Client>> {
         let found = self.sessions().get(id).map(Arc::clone);
@@ -155,11 +145,18 @@ impl Hub {
         if let Some(client) = shared.get(&who(caller)) {
             return Ok(Some(Arc::clone(client)));
         }
-        if shared.len() >= CLIENTS_MAX {
+        // Of one person: whoever can have tokens made has many, each with other scopes.
+        let own = shared.values().filter(|client| person(client.caller()) == person(caller)).count();
+        let left = if own >= SESSIONS_OF_PERSON_MAX { longest_idle(&mut shared, caller, Duration::ZERO) } else { None };
+        if shared.len() >= CLIENTS_MAX || (own >= SESSIONS_OF_PERSON_MAX && left.is_none()) {
             return Ok(None);
         }
         let client = self.client(caller, None)?;
         shared.insert(who(caller), Arc::clone(&client));
+        drop(shared);
+        if let Some(left) = left {
+            left.close();
+        }
         Ok(Some(client))
     }
 
@@ -243,6 +240,19 @@ fn share(shares: &Shares, caller: &Caller, max: usize) -> Arc<Semaphore> {
     let own = Arc::new(Semaphore::new(max));
     shares.insert(who, Arc::downgrade(&own));
     own
+}
+
+/// Takes out the client of this person that has been idle for longest, if that is long enough: many go away without a word.
+fn longest_idle<K: Clone + Eq + std::hash::Hash>(
+    clients: &mut HashMap<K, Arc<Client>>,
+    caller: &Caller,
+    enough: Duration,
+) -> Option<Arc<Client>> {
+    let now = Instant::now();
+    let own = clients.iter().filter(|(_, client)| person(client.caller()) == person(caller));
+    let idle = own.filter(|(_, client)| client.is_idle(now, enough));
+    let key = idle.min_by_key(|(_, client)| client.last_used()).map(|(key, _)| key.clone())?;
+    clients.remove(&key)
 }
 
 /// A person, whatever the credential and the agent.

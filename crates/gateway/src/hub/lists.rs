@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::bridge::completed;
-use super::client::{Client, Era, Out};
+use super::client::{Client, Era, LEVEL_BYTES_MAX, Out};
 use super::reach::{Connected, PART};
 use crate::definitions::elements;
 use crate::message::{Id, Kind, Message};
@@ -298,7 +298,7 @@ impl Client {
 
     async fn everywhere(self: &Arc<Self>, message: &Message, id: &Id, out: &mpsc::Sender<Out>) {
         // Newer servers are told the level with each request.
-        *self.log_level() = message.text("level");
+        *self.log_level() = message.text("level").filter(|level| level.len() <= LEVEL_BYTES_MAX);
         for (_, connected) in self.all_connected().await {
             if connected.era == Era::Legacy && connected.offers("logging") {
                 let mut exchange = connected.peer.ask(message, Vec::new(), HeaderMap::new()).await;

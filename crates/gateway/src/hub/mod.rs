@@ -24,6 +24,7 @@ mod subscriptions;
 
 pub(crate) use client::{Client, Out};
 pub use clients::{Hub, Parts};
+pub(crate) use peer::SHORT;
 
 /// The key of `_meta` under which a notification says to which subscription it belongs (MCP 2026-07-28).
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::asked::PATIENCE;
 use super::bridge::insert;
-use super::client::{Client, Edits, Out};
+use super::client::{Client, Edits, LEVEL_BYTES_MAX, Out};
 use super::reach::Connected;
 use crate::message::{Kind, Message};
 
@@ -50,7 +50,7 @@ impl Client {
         match method.as_str() {
             "ping" => return self.result(id, "{}", out).await,
             "logging/setLevel" => {
-                *self.log_level() = message.text("level");
+                *self.log_level() = message.text("level").filter(|level| level.len() <= LEVEL_BYTES_MAX);
                 return self.result(id, "{}", out).await;
             }
             "resources/subscribe" | "resources/unsubscribe" => {

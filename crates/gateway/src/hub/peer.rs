@@ -72,7 +72,7 @@ struct Desk {
 }
 
 /// Bytes of a message that is judged before anybody would notice, whatever is in it.
-const SHORT: usize = 16 * 1024;
+pub(crate) const SHORT: usize = 16 * 1024;
 
 /// Whose turn it is to be judged: the caller's own, and everybody's.
 #[derive(Debug, Clone)]
@@ -143,9 +143,9 @@ impl Peer {
         &self,
         request: &Message,
         edits: Vec<(Range<usize>, Vec<u8>)>,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
     ) -> Exchange {
-        let parent = headers.remove("traceparent");
+        let parent = headers.get("traceparent");
         let parent = parent.and_then(|parent| TraceParent::parse(parent.to_str().ok()?));
         let token =
             request.members("_meta").value("progressToken").map(|token| (request.within(token), token.to_vec()));
@@ -155,13 +155,7 @@ impl Peer {
         let (exchange, number) = self.ticket(progress, id, asks);
         let mut edits = edits;
         edits.extend([request.id.clone()].into_iter().chain(place).map(|span| (span, number.clone().into_bytes())));
-        if let Link::Remote(remote) = &*self.link() {
-            remote.with_parameters(&number, headers);
-        }
         self.in_turn(request.with(edits), parent).await;
-        if let Link::Remote(remote) = &*self.link() {
-            remote.forget_parameters(&exchange.ticket.to_string());
-        }
         exchange
     }
 

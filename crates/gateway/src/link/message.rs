@@ -6,6 +6,8 @@ use base64::Engine as _;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use refmon_core::bundle::Tool;
+use refmon_core::json::{Json, Strictness};
 use refmon_core::limits;
 
 use crate::message::Message;
@@ -21,6 +23,35 @@ pub(crate) fn describe(message: &Message, version: &str, method: &str, headers: 
     for (header, value) in headed {
         if let Some(Ok(value)) = value.map(|value| HeaderValue::from_str(&encoded(value))) {
             headers.insert(HeaderName::from_static(header), value);
+        }
+    }
+}
+
+/// Bytes of an argument in a header. A longer one is left out; the server refuses the call then.
+const MIRRORED_BYTES_MAX: usize = 8 * 1024;
+
+/// The headers that mirror arguments (MCP 2026-07-28, custom headers from tool parameters): those that the tool's pinned
+/// definition wants, made of the very arguments that were judged. Nothing that a client says in such a header gets here.
+pub(crate) fn mirror(tool: &Tool, message: &Message, headers: &mut HeaderMap) {
+    if tool.headers.is_empty() {
+        return;
+    }
+    let Some(Ok(arguments)) = message.value("arguments").map(|value| Json::parse_with(value, Strictness::Data)) else {
+        return;
+    };
+    for one in &tool.headers {
+        let value = one.path.iter().try_fold(&arguments, |at, name| at.member(name));
+        let text = match value {
+            Some(Json::Text(text)) => text.to_string(),
+            Some(Json::Bool(flag)) => flag.to_string(),
+            Some(Json::Number(number)) => number.as_i64().map(|number| number.to_string()).unwrap_or_default(),
+            _ => continue,
+        };
+        let name = HeaderName::from_bytes(format!("mcp-param-{}", one.header).as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&encoded(&text)))
+            && text.len() <= MIRRORED_BYTES_MAX
+        {
+            headers.insert(name, value);
         }
     }
 }

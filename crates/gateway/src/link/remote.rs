@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 
 use super::events::Events;
 use super::guard::{Reachable, Resolver};
-use super::message::{bounded, describe};
+use super::message::{bounded, describe, mirror};
 use crate::frame::Frame;
 use crate::message::{Id, Kind};
 use crate::session::{Observer, Session};
@@ -177,8 +177,6 @@ struct Told {
     version: Option<HeaderValue>,
     under_way: HashMap<String, AbortHandle>,
     stream: Option<AbortHandle>,
-    /// `Mcp-Param-*` headers of requests that are about to be sent, by identifier.
-    parameters: HashMap<String, HeaderMap>,
     closed: bool,
     /// What is called when the server has forgotten the session.
     gone: Option<Box<dyn FnOnce() + Send>>,
@@ -213,18 +211,6 @@ impl RemoteLink {
     pub(crate) fn listen(&self, session: Weak<Session>, gone: impl FnOnce() + Send + 'static) {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
         self.told().gone = Some(Box::new(gone));
-    }
-
-    /// Forgets headers of a request that was not sent.
-    pub(crate) fn forget_parameters(&self, id: &str) {
-        self.told().parameters.remove(id);
-    }
-
-    /// Passes `Mcp-Param-*` headers on with the request of this identifier.
-    pub(crate) fn with_parameters(&self, id: &str, headers: HeaderMap) {
-        if !headers.is_empty() {
-            self.told().parameters.insert(id.to_owned(), headers);
-        }
     }
 
     /// Says which protocol version was agreed on.
@@ -418,14 +404,16 @@ impl Upstream for Arc<RemoteLink> {
             }
         }
         let session = told.session.clone();
-        let parameters = id.as_ref().and_then(|id| told.parameters.remove(&id.canonical)).unwrap_or_default();
         // A server up to 2025-11-25 knows nothing of a newer client's version and headers.
         let modern = message.version().filter(|_| told.version.is_none());
         drop(told);
         let mut extra = if method == "initialize" { HeaderMap::new() } else { self.version() };
         if let Some(version) = &modern {
             describe(&message, version, &method, &mut extra);
-            extra.extend(parameters);
+            let tool = message.text("name").filter(|_| method == "tools/call");
+            if let Some(tool) = tool.and_then(|name| self.session()?.tool(&name)) {
+                mirror(&tool, &message, &mut extra);
+            }
         }
         let request = self.remote()?.request(Method::POST, Bytes::from(message.bytes), session, &extra)?;
         let sent = Sent { method, id: id.clone() };

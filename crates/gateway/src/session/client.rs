@@ -222,6 +222,14 @@ impl Session {
     fn client_answer(&self, message: Message, id: &Id, status: Status) -> io::Result<()> {
         let pending = self.state().from_server.remove(&id.canonical);
         match pending {
+            Some(Pending::Judged { flight, .. }) if self.monitor.precluded(&self.route.caller).is_some() => {
+                // The question was permitted before the halt; the answer comes after it.
+                let (bytes, _) = message.apart();
+                drop(self.monitor.finish(flight.returned(untrusted(bytes), status).withheld()));
+                let text = "refmon has halted this, so that no answer comes";
+                drop(self.to_server.send(Outbound::reply(Reply::protocol_error(Some(id), code::INTERNAL, text, None))));
+                Ok(())
+            }
             Some(Pending::Judged { flight, shape }) => {
                 let (bytes, read) = message.apart();
                 self.finish(flight.returned(untrusted(bytes), status), read, (shape, id), self.to_server.as_ref());

@@ -19,6 +19,9 @@ use crate::upstream::Outbound;
 
 /// How long a call waits for refmon's own listing.
 const LISTING_WAIT: Duration = Duration::from_secs(30);
+/// How long a listing counts. Some servers change their tools without a word, and those from 2026-07-28 on tell only who
+/// listens.
+const LISTING_AGE: Duration = Duration::from_secs(60);
 /// How long a server that did not list its tools is not asked again.
 const LISTING_REST: Duration = Duration::from_secs(2);
 /// Pages of one listing.
@@ -53,8 +56,8 @@ pub(super) struct Asked {
 /// The server's tools, as last listed.
 #[derive(Default)]
 pub(super) struct Tools {
-    /// What the server lists, as far as that is known to be complete and current.
-    current: Option<Arc<Listing>>,
+    /// What the server lists, as far as that is known to be complete and current, and when it did.
+    current: Option<(Arc<Listing>, Instant)>,
     own: Option<Own>,
     /// When a listing of refmon's own failed.
     failed: Option<Instant>,
@@ -72,10 +75,21 @@ struct Own {
     done: Option<bool>,
 }
 
+impl Tools {
+    /// What the server lists, if it has said so lately.
+    fn fresh(&self) -> Option<Arc<Listing>> {
+        self.current.as_ref().filter(|(_, at)| at.elapsed() < LISTING_AGE).map(|(listing, _)| Arc::clone(listing))
+    }
+
+    fn know(&mut self, listing: Listing) {
+        self.current = Some((Arc::new(listing), Instant::now()));
+    }
+}
+
 impl Session {
     /// What the server lists now. Empty, so that every call is refused, if that cannot be found out.
     pub(super) fn listing_for(&self, call: &Message) -> Arc<Listing> {
-        if let Some(current) = self.state().tools.current.clone() {
+        if let Some(current) = self.state().tools.fresh() {
             return current;
         }
         // Outside of a runtime this is just the call.
@@ -89,7 +103,7 @@ impl Session {
             return Arc::default();
         }
         for _ in 0..LISTINGS_MAX {
-            if self.state().tools.current.is_some() {
+            if self.state().tools.fresh().is_some() {
                 break;
             }
             if !self.list_tools(call) {
@@ -97,7 +111,7 @@ impl Session {
                 break;
             }
         }
-        self.state().tools.current.clone().unwrap_or_default()
+        self.state().tools.fresh().unwrap_or_default()
     }
 
     pub(super) fn tools_changed(&self) {
@@ -129,7 +143,7 @@ impl Session {
         let finished = state.tools.own.take().filter(|own| own.done == Some(true));
         let listed = finished.is_some();
         if let Some(own) = finished.filter(|_| state.tools.announced == announced) {
-            state.tools.current = Some(Arc::new(Listing::new(own.pins)));
+            state.tools.know(Listing::new(own.pins));
         }
         drop(state);
         if listed {
@@ -201,10 +215,12 @@ impl Session {
             // The tools have changed since the client asked; what it gets is filtered, and looked at again.
             state.tools.current = None;
         } else if asked.first && page.next.is_none() {
-            state.tools.current = Some(Arc::new(Listing::new(listed)));
+            state.tools.know(Listing::new(listed));
         } else {
             // A page of a longer list can only show that something changed.
-            let same = |current: &Arc<Listing>| listed.iter().all(|(name, pin)| current.pin(name) == Some(*pin));
+            let same = |(current, _): &(Arc<Listing>, Instant)| {
+                listed.iter().all(|(name, pin)| current.pin(name) == Some(*pin))
+            };
             state.tools.current = state.tools.current.take().filter(same);
         }
         drop(state);
@@ -223,7 +239,7 @@ impl Session {
         let bundle = self.monitor.bundle();
         let mut state = self.state();
         let mut strange = Vec::new();
-        let current = state.tools.current.clone().unwrap_or_default();
+        let current = state.tools.fresh().unwrap_or_default();
         for (tool, pin) in current.pins() {
             let (tool, pin) = (tool.clone(), *pin);
             let contract = bundle.tool(&self.route.server, &Operation::Tool(tool.clone()));
@@ -256,4 +272,20 @@ fn protocol_meta(call: &Message) -> Vec<u8> {
         })
         .collect();
     if kept.is_empty() { Vec::new() } else { [&b"{"[..], &kept.join(&b","[..]), b"}"].concat() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_listed_long_ago_says_nothing() {
+        let mut tools = Tools::default();
+        assert!(tools.fresh().is_none());
+        tools.know(Listing::default());
+        assert!(tools.fresh().is_some());
+        let long_ago = Instant::now().checked_sub(LISTING_AGE).unwrap();
+        tools.current = tools.current.take().map(|(listing, _)| (listing, long_ago));
+        assert!(tools.fresh().is_none());
+    }
 }

@@ -13,10 +13,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use refmon_core::bundle::Listing;
+use refmon_core::bundle::{Listing, Tool};
 use refmon_core::decision::Obligation;
 use refmon_core::digest::Pin;
-use refmon_core::ids::{ServerName, ToolName};
+use refmon_core::ids::{Operation, ServerName, ToolName};
 use refmon_core::limits;
 use refmon_core::monitor::{Ask, Denied, InFlight, Monitor, Outcome, Proposal, Returned, Route};
 use refmon_core::ports::Clock;
@@ -127,6 +127,12 @@ impl Session {
             Some(pending) => self.unanswered(id, pending),
             None => {}
         }
+    }
+
+    /// The server's tool of this name, if a contract describes it.
+    pub(crate) fn tool(&self, name: &str) -> Option<Arc<Tool>> {
+        let operation = Operation::Tool(ToolName::parse(name).ok()?);
+        self.monitor.bundle().tool(&self.route.server, &operation).cloned()
     }
 
     fn unanswered(&self, id: &Id, pending: Pending) {

@@ -10,6 +10,7 @@
 mod arguments;
 mod contract;
 mod definitions;
+mod headers;
 mod kind;
 mod policies;
 mod reader;
@@ -157,6 +158,7 @@ fn assemble(
             contract: operation.contract,
             schema: operation.schema,
             properties: operation.properties,
+            headers: operation.input.as_ref().map(headers::mirrored).unwrap_or_default(),
         });
     }
     let bundle = Bundle::new(digest, tools, Box::new(Shared(Arc::clone(&engine))));
