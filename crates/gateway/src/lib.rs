@@ -20,6 +20,7 @@ pub mod method;
 pub mod probe;
 mod reply;
 pub mod session;
+mod shares;
 pub mod stdio;
 pub mod system;
 pub mod trace;

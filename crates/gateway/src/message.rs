@@ -107,6 +107,9 @@ const PROTOCOL_KEYS: &[&str] = &[
     "level",
 ];
 
+/// Members of an envelope's objects. The arguments of a tool may have more.
+const MEMBERS_MAX: usize = 1_024;
+
 impl Message {
     /// Reads the envelope of a frame.
     ///
@@ -131,6 +134,10 @@ impl Message {
         let mut parts = Vec::new();
         if let Some(members) = members.of(key) {
             exact_keys(members)?;
+            let envelope = members.value("_meta").and_then(|meta| Members::parse(meta, strictness).ok());
+            if [Some(members), envelope.as_ref()].into_iter().flatten().any(|found| found.all().len() > MEMBERS_MAX) {
+                return Err(MessageError::NotJsonRpc("its parameters have too many members"));
+            }
             parts.extend(members.all().iter().map(|member| (member.key.to_string(), span(&bytes, member.value))));
         }
         let id = members.value("id").map_or(0..0, |value| span(&bytes, value));
@@ -329,6 +336,17 @@ mod tests {
         assert_eq!(kind(r#"{"jsonrpc":"2.0","method":"x"}"#), Kind::Notification("x".into()));
         assert_eq!(kind(r#"{"jsonrpc":"2.0","id":"a","result":{}}"#), Kind::Result(id("\"a\"")));
         assert_eq!(kind(r#"{"jsonrpc":"2.0","id":null,"error":{}}"#), Kind::Error(None));
+    }
+
+    // Found here: each member that is remembered is a hundred bytes, and was looked for among all the others.
+    #[test]
+    fn an_envelope_has_a_bounded_number_of_members() {
+        let many = |count: usize| (0..count).map(|n| format!("\"m{n}\":0")).collect::<Vec<_>>().join(",");
+        let call = |inside: String| parse(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{{inside}}}}}"#));
+        assert!(call(many(1_024)).is_ok() && call(many(1_025)).is_err());
+        assert!(call(format!("\"_meta\":{{{}}}", many(1_024))).is_ok());
+        assert!(call(format!("\"_meta\":{{{}}}", many(1_025))).is_err());
+        assert!(call(format!("\"arguments\":{{{}}}", many(5_000))).is_ok());
     }
 
     #[test]

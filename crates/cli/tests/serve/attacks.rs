@@ -249,6 +249,74 @@ fn a_server_cannot_show_the_credential_that_it_was_given() {
     assert_eq!(records.matches("\"malformed\"").count(), 4, "{records}");
 }
 
+// Found here: the result was withheld, and the notices of progress before it said the same.
+#[test]
+fn what_is_withheld_is_not_told_on_the_way_either() {
+    let folder = folder(&[("one", "full legacy")], LOCAL);
+    let policy = r#"@id("quiet") @reason("not for the agent") @obligation("withhold_output")
+        forbid (principal, action == Refmon::Action::"one/steps@1", resource)
+        unless { context.granted.contains("withhold_output") };"#;
+    let file = folder.path().join("policies/quiet.cedar");
+    fs::write(&file, policy).unwrap();
+    let gateway = Gateway::over(folder);
+    let session = gateway.begin(None);
+    let steps = request("tools/call", json!({ "name": "steps", "arguments": {}, "_meta": { "progressToken": 41 } }));
+    let answer = gateway.within(&session, None, &steps);
+    let messages = answer.messages();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert_eq!(messages[0]["result"]["_meta"]["refmon.dev/verdict"]["output"], "withheld", "{messages:?}");
+}
+
+// Found here: a resource's URI led to files that a path could not.
+#[test]
+fn a_resource_is_none_of_the_guards_own_files() {
+    let folder = folder(&[("one", "full legacy")], LOCAL);
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("way")).unwrap();
+    let gateway = Gateway::over(folder);
+    let place = gateway.folder().canonicalize().unwrap().display().to_string();
+    let read = |uri: &str| gateway.modern(None, "resources/read", json!({ "uri": uri })).last();
+    let reason = |answer: &Value| answer["error"]["data"]["refmon.dev/verdict"]["reason"].as_str().map(str::to_owned);
+    for uri in ["refmon.toml", "policies/all.cedar", "way/refmon.toml", "%72efmon.toml"] {
+        let answer = read(&format!("file://{place}/{uri}"));
+        assert_eq!(reason(&answer).as_deref(), Some("arguments.guarded-path"), "{uri}: {answer}");
+    }
+    for uri in [
+        format!("file:{place}/refmon.toml"),
+        format!("FILE://{place}/refmon.toml"),
+        format!("file://localhost{place}/refmon.toml"),
+        format!("file://{place}/%2572efmon.toml"),
+        format!("file://{place}/refmon.toml?x"),
+        format!("{place}/refmon.toml"),
+        "./refmon.toml".to_owned(),
+        "file:///proc/self/cwd/refmon.toml".to_owned(),
+    ] {
+        let answer = read(&uri);
+        assert_eq!(reason(&answer).as_deref(), Some("arguments.ambiguous"), "{uri}: {answer}");
+    }
+    assert_eq!(read("mem://a")["result"]["contents"][0]["text"], "text of mem://a");
+}
+
+// Found here: each sending of a method has another envelope, so that its approval was for none of them.
+#[test]
+fn an_approved_method_runs_once_with_another_envelope() {
+    let folder = folder(&[("one", "full legacy")], LOCAL);
+    let contract = folder.path().join("contracts/one.toml");
+    let text = fs::read_to_string(&contract).unwrap();
+    let held = "[method.\"resources/read\"]\nhold = \"always\"";
+    fs::write(&contract, text.replace("[method.\"resources/read\"]", held)).unwrap();
+    let gateway = Gateway::over(folder);
+    let read = |token: &str| {
+        let params = json!({ "uri": "mem://a", "_meta": { "progressToken": token } });
+        gateway.modern(None, "resources/read", params).last()
+    };
+    let asked = read("first");
+    let hold =
+        asked["error"]["data"]["refmon.dev/verdict"]["hold"].as_str().unwrap_or_else(|| panic!("{asked}")).to_owned();
+    gateway.command(&["holds", "approve", &hold]);
+    assert_eq!(read("second")["result"]["contents"][0]["text"], "text of mem://a");
+    assert_eq!(read("third")["error"]["data"]["refmon.dev/verdict"]["decision"], "hold");
+}
+
 // Found here: sixteen mebibytes in each of thousands of connections.
 #[test]
 fn one_callers_large_messages_are_not_all_the_memory_there_is() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::gateway::{Answer, Gateway, KEYS, refmon};
+use crate::gateway::{Answer, Gateway, KEYS, LOCAL, refmon};
 
 fn key(gateway: &Gateway, tenant: &str, scopes: &[&str]) -> String {
     let mut arguments = vec!["key", "add", "--user", "ada", "--tenant", tenant];
@@ -26,6 +26,24 @@ fn call(gateway: &Gateway, key: &str) -> String {
 
 fn value(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}"))
+}
+
+// Found here: what an agent said after a halt reached the server that had asked before it.
+#[test]
+fn after_a_halt_no_answer_reaches_a_server_that_asked_before() {
+    let gateway = Gateway::start(&[("one", "legacy")], LOCAL);
+    let session = gateway.begin_able(None, &json!({ "elicitation": {} }));
+    let headers = [("mcp-session-id", session.as_str())];
+    let mut stream = gateway.stream("POST", &headers, &crate::gateway::call("ask", json!({})));
+    let question = stream.next().unwrap();
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    gateway.command(&["halt", "--reason", "enough"]);
+    let content = json!({ "name": "canary" });
+    let answer =
+        json!({ "jsonrpc": "2.0", "id": question["id"], "result": { "action": "accept", "content": content } });
+    assert_eq!(gateway.within(&session, None, &answer.to_string()).status, 202);
+    let last = stream.last().unwrap().to_string();
+    assert!(!last.contains("canary") && !json!(gateway.log("one")).to_string().contains("canary"), "{last}");
 }
 
 #[test]

@@ -21,7 +21,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Answer, Unfit, unfit};
+use super::{Answer, Obstacle, Refusal, Unfit, unfit};
 use crate::facts::{Fact, FactType};
 use crate::limits;
 use crate::ports::Files;
@@ -82,6 +82,35 @@ pub(super) fn facts(text: &str, place: &Place<'_>, files: &dyn Files) -> Answer 
         ("value", Fact::Text(location.canonical.clone())),
     ]
     .into())
+}
+
+/// Refuses the URI of a resource that is one of refmon's own files (`file:`, RFC 8089), or cannot be told from one. Which
+/// resources there are is the server's to say, so nothing else is known of them.
+pub(crate) fn file_of(uri: &str, files: &dyn Files) -> Result<(), Obstacle> {
+    let refused = |reason: ReasonCode, expected: &str| {
+        Err(Obstacle::Refused(Refusal { reason, pointer: "/uri".to_owned(), expected: expected.to_owned() }))
+    };
+    // Some programs take a bare path for one, and some ignore what stands before it.
+    let trimmed = uri.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
+    let bare = trimmed.starts_with(['/', '~', '.', '\\']);
+    if !bare && !trimmed.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
+        return Ok(());
+    }
+    let ambiguous = |expected| refused(ReasonCode::AmbiguousText, expected);
+    let Some(path) = uri.strip_prefix("file://").filter(|rest| rest.starts_with('/') && !rest.contains(['?', '#']))
+    else {
+        return ambiguous("a file's URI of the form `file:///folder/name`");
+    };
+    let Some(path) = percent_encoding::percent_decode_str(path).decode_utf8().ok().filter(|path| !path.contains('%'))
+    else {
+        return ambiguous("a file's URI whose path is UTF-8 and is encoded once");
+    };
+    let place = Place { roots: &[], base: None, changes: false };
+    match facts(&path, &place, files) {
+        Ok(_) => Ok(()),
+        Err(Unfit::Fault(fault)) => Err(Obstacle::Fault(fault)),
+        Err(Unfit::Refused(reason, expected)) => refused(reason, &expected),
+    }
 }
 
 /// Makes a path absolute without resolving anything: links decide what `..` means.

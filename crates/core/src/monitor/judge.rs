@@ -200,6 +200,15 @@ pub fn judge(
         let expected = format!("no key that differs from `{known}` in case only");
         return judgement.expecting(Refusal { reason: ReasonCode::AmbiguousText, pointer: String::new(), expected });
     }
+    if let Operation::Method(_) = tool.contract.operation
+        && let Some(uri) = json.member("uri").and_then(Json::as_text)
+    {
+        match kinds::path::file_of(uri, situation.files) {
+            Ok(()) => {}
+            Err(Obstacle::Refused(refusal)) => return judgement.expecting(refusal),
+            Err(Obstacle::Fault(fault)) => return judgement.faulted(&fault),
+        }
+    }
     let facts = match kinds::extract(&tool.contract, &json, situation.files) {
         Ok(facts) => facts,
         Err(Obstacle::Refused(refusal)) => return judgement.expecting(refusal),

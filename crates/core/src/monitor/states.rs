@@ -139,6 +139,12 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// Whether the agent must not see what comes back.
+    #[must_use]
+    pub const fn withholds(&self) -> bool {
+        self.withhold
+    }
+
     /// The call.
     #[must_use]
     pub const fn call(&self) -> CallId {

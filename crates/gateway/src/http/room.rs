@@ -4,14 +4,13 @@
 //!
 //! Small messages need no room, so an answer that a call waits for is never behind one that waits for room.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use refmon_core::caller::Caller;
-use refmon_core::ids::{TenantId, UserId};
 use refmon_core::limits;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::shares::Shares;
 
 /// Bytes of a message that is small.
 const SMALL: usize = 64 * 1024;
@@ -25,13 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const UNIT: usize = 1024;
 
 /// The room of each person, whatever their credentials and agents.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Room {
     large: Shares,
     requests: Shares,
 }
-
-type Shares = Mutex<HashMap<(TenantId, UserId), Weak<Semaphore>>>;
 
 /// There was no room in time.
 #[derive(Debug)]
@@ -41,10 +38,16 @@ pub(super) struct Full;
 #[derive(Debug)]
 pub(super) struct Taken(Option<OwnedSemaphorePermit>);
 
+impl Default for Room {
+    fn default() -> Self {
+        Self { large: Shares::of_each(LARGE_MAX / UNIT), requests: Shares::of_each(REQUESTS_MAX) }
+    }
+}
+
 impl Room {
     /// Takes room for one more request, for as long as what is returned lives. `None` if there are too many.
     pub(super) fn enter(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
-        of(&self.requests, caller, REQUESTS_MAX).try_acquire_owned().ok()
+        self.requests.of(caller).try_acquire_owned().ok()
     }
 
     /// Takes room for a message of so many bytes; if it does not say how many, for the largest that there can be.
@@ -53,25 +56,12 @@ impl Room {
         if bytes <= SMALL {
             return Ok(Taken(None));
         }
-        let waiting =
-            of(&self.large, caller, LARGE_MAX / UNIT).acquire_many_owned(units(bytes.min(limits::FRAME_BYTES_MAX)));
+        let waiting = self.large.of(caller).acquire_many_owned(units(bytes.min(limits::FRAME_BYTES_MAX)));
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(Ok(permit)) => Ok(Taken(Some(permit))),
             Ok(Err(_)) | Err(_) => Err(Full),
         }
     }
-}
-
-fn of(shares: &Shares, caller: &Caller, max: usize) -> Arc<Semaphore> {
-    let mut rooms = shares.lock().unwrap_or_else(PoisonError::into_inner);
-    let who = (caller.tenant().clone(), caller.user().clone());
-    if let Some(room) = rooms.get(&who).and_then(Weak::upgrade) {
-        return room;
-    }
-    rooms.retain(|_, room| room.strong_count() > 0);
-    let room = Arc::new(Semaphore::new(max));
-    rooms.insert(who, Arc::downgrade(&room));
-    room
 }
 
 impl Taken {
@@ -89,7 +79,7 @@ fn units(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use refmon_core::ids::AgentId;
+    use refmon_core::ids::{AgentId, TenantId, UserId};
 
     use super::*;
 

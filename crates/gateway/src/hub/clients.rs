@@ -1,7 +1,7 @@
 //! All clients: sessions of the older era, callers of the newer one, and how long each is remembered.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use refmon_core::bundle::Listing;
@@ -18,6 +18,7 @@ use super::peer::Turns;
 use crate::link::Spec;
 use crate::message::Message;
 use crate::session::Observer;
+use crate::shares::Shares;
 
 /// Clients that are remembered at the same time.
 const CLIENTS_MAX: usize = 10_000;
@@ -55,23 +56,16 @@ pub struct Parts {
 /// caller: what one may do must not be had through what the other has begun.
 type Who = (TenantId, UserId, AgentId, Vec<Scope>, IdentityKind);
 
-/// What each person and agent has a bounded number of, whatever their credential.
-type Shares = Mutex<HashMap<(TenantId, UserId, AgentId), Weak<Semaphore>>>;
-
 /// All clients, and the servers that they can have.
 pub struct Hub {
     parts: Parts,
     servers: Arc<[Arc<Spec>]>,
     sessions: Mutex<HashMap<String, Arc<Client>>>,
     shared: Mutex<HashMap<Who, Arc<Client>>>,
-    /// Turns of each person and agent, whatever their credential.
     turns: Shares,
     all: Arc<Semaphore>,
-    /// Long messages of each person and agent.
     long: Shares,
-    /// Server processes of each person and agent.
     processes: Shares,
-    processes_max: usize,
     idle: Duration,
 }
 
@@ -82,9 +76,9 @@ impl Hub {
         let servers = servers.into_iter().map(Arc::new).collect();
         let all = Arc::new(Semaphore::new(TURNS_MAX));
         let (sessions, shared) = (Mutex::default(), Mutex::default());
-        let (turns, long, processes) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let (processes_max, idle) = (PROCESSES_OF_CALLER, IDLE);
-        Self { parts, servers, sessions, shared, turns, all, long, processes, processes_max, idle }
+        let (turns, long) = (Shares::of_each(TURNS_OF_CALLER_MAX), Shares::of_each(1));
+        let processes = Shares::of_each(PROCESSES_OF_CALLER);
+        Self { parts, servers, sessions, shared, turns, all, long, processes, idle: IDLE }
     }
 
     /// Lets clients go that have been idle for so long.
@@ -96,8 +90,8 @@ impl Hub {
 
     /// Lets each caller have at most so many server processes.
     #[must_use]
-    pub const fn with_processes_of_caller(mut self, max: usize) -> Self {
-        self.processes_max = max;
+    pub fn with_processes_of_caller(mut self, max: usize) -> Self {
+        self.processes = Shares::of_each(max);
         self
     }
 
@@ -211,11 +205,11 @@ impl Hub {
         self.parts.entropy.fill(&mut random)?;
         let trajectory = TrajectoryId::uuid_v7(self.parts.clock.now().unix_us / 1_000, random);
         let turns = Turns {
-            own: share(&self.turns, caller, TURNS_OF_CALLER_MAX),
+            own: self.turns.of(caller),
             all: Arc::clone(&self.all),
-            long: share(&self.long, caller, 1),
-            processes: share(&self.processes, caller, self.processes_max),
-            processes_max: self.processes_max,
+            long: self.long.of(caller),
+            processes: self.processes.of(caller),
+            processes_max: self.processes.max(),
         };
         Ok(Client::new(self.parts.clone(), Arc::clone(&self.servers), Arc::clone(caller), trajectory, hello, turns))
     }
@@ -227,19 +221,6 @@ impl Hub {
     fn shared(&self) -> MutexGuard<'_, HashMap<Who, Arc<Client>>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A caller's share of something: the one that it has already, or a new one.
-fn share(shares: &Shares, caller: &Caller, max: usize) -> Arc<Semaphore> {
-    let mut shares = shares.lock().unwrap_or_else(PoisonError::into_inner);
-    shares.retain(|_, share| share.strong_count() > 0);
-    let who = (caller.tenant().clone(), caller.user().clone(), caller.agent().clone());
-    if let Some(share) = shares.get(&who).and_then(Weak::upgrade) {
-        return share;
-    }
-    let own = Arc::new(Semaphore::new(max));
-    shares.insert(who, Arc::downgrade(&own));
-    own
 }
 
 /// Takes out the client of this person that has been idle for longest, if that is long enough: many go away without a word.

@@ -20,6 +20,9 @@ use crate::method::{Cleared, Side, Treatment, VERSIONS, find};
 use crate::reply::{Reply, Shape};
 use crate::upstream::Outbound;
 
+/// Notifications with words of the server's own about a call that is under way. They say which one it is, or not.
+const OUTPUT: &[&str] = &["notifications/progress", "notifications/message", "notifications/tasks/status"];
+
 impl Session {
     /// Handles a frame of the server.
     ///
@@ -155,6 +158,9 @@ impl Session {
         if row.treatment == Treatment::ToolsChanged {
             self.tools_changed();
         }
+        if OUTPUT.contains(&row.name) && self.withholds() {
+            return Ok(());
+        }
         let nobody = Id { canonical: String::new(), spelled: Vec::new() };
         if self.deny_input(&message, Shape::Method, &nobody).is_some() {
             self.observer.notice(&format!("the server's `{}` asks for what was denied, and was dropped", row.name));
@@ -162,6 +168,15 @@ impl Session {
         }
         let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
         self.to_client.send(Outbound::cleared(cleared))
+    }
+
+    /// Whether a call is under way whose output the agent must not see.
+    fn withholds(&self) -> bool {
+        let state = self.state();
+        state
+            .from_client
+            .values()
+            .any(|pending| matches!(pending, Pending::Judged { flight, .. } if flight.withholds()))
     }
 
     fn server_answer(&self, message: Message, id: &Id) -> io::Result<()> {

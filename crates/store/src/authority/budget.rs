@@ -20,6 +20,8 @@ use super::{Allowance, Buckets, Charge, Key, Lack, Whom};
 pub enum Per {
     /// Each tenant's user with each agent.
     Caller,
+    /// Each tenant's user, whatever the agent.
+    User,
     /// Each tenant's agent.
     Agent,
     /// Each tenant.
@@ -147,6 +149,7 @@ fn keys(index: usize, per: Per, caller: &Caller, tool: &Tool, facts: &Facts) -> 
     };
     match per {
         Per::Caller => vec![key(&[tenant, user, agent])],
+        Per::User => vec![key(&[tenant, "user", user])],
         Per::Agent => vec![key(&[tenant, agent])],
         Per::Tenant => vec![key(&[tenant])],
         Per::All => vec![key(&[])],
