@@ -24,6 +24,7 @@ use crate::method::{LEGACY, Side, VERSIONS, find};
 use crate::reply::Reply;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What every connection needs.
 pub(super) struct Gate {
@@ -58,22 +59,33 @@ impl Gate {
                     None => refused(StatusCode::NOT_FOUND, "there is nothing here"),
                 }
             }
-            _ => self.beside(request, peer).await,
+            _ => {
+                // Whoever numbers its requests finds the number in the answer, whatever that is (OpenID AuthZEN 1.0, 10.1.3).
+                let number = request.headers().get(&REQUEST_ID).cloned();
+                let mut answer = self.beside(request, peer).await;
+                if let Some(number) = number {
+                    answer.headers_mut().insert(REQUEST_ID, number);
+                }
+                answer
+            }
         }
     }
 
     /// What is not MCP: for an authenticated caller, and within a bound, as MCP is.
     async fn beside(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
+        let (parts, body) = request.into_parts();
+        if let Some(answer) = self.beside.as_ref().and_then(|beside| beside.public(&parts)) {
+            return answer.map(Answer::Beside);
+        }
         let answerer = self.beside.as_ref();
-        let found = answerer.and_then(|beside| Some((beside, beside.body_bytes_max(request.uri().path())?)));
+        let found = answerer.and_then(|beside| Some((beside, beside.body_bytes_max(parts.uri.path())?)));
         let Some((beside, bytes_max)) = found else {
             return refused(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp");
         };
-        let caller = match self.caller(request.headers(), peer).await {
+        let caller = match self.caller(&parts.headers, peer).await {
             Ok(caller) => caller,
             Err(answer) => return *answer,
         };
-        let (parts, body) = request.into_parts();
         let bytes = match body::read_at_most(body, bytes_max).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
