@@ -146,12 +146,14 @@ async fn serve(
         }
     });
     let watching = telemetry.begin(home, parts, &hub, log).await?;
+    let sweeping = apis.sweeping();
     ready(bound, watching.figures.as_deref());
     let journal = Arc::clone(&parts.journal);
     let ready = Arc::new(move || journal.is_healthy());
     let beside: Option<Arc<dyn Beside>> = Some(Arc::new(apis));
     let doors = Doors { hub, known, authenticate: Arc::new(entrance), ready, beside };
     listener.serve(doors, stop).await;
+    sweeping.end().await;
     watching.end().await;
     Ok(())
 }
@@ -187,6 +189,7 @@ fn specs(home: &Home) -> Result<Vec<Spec>> {
     home.config
         .servers
         .iter()
+        .filter(|server| !server.host)
         .map(|server| Ok(Spec { name: home.server_name(server)?, reach: home.reach(server)? }))
         .collect()
 }
