@@ -100,7 +100,7 @@ fn a_call_of_somebody_else_and_none_at_all_answer_byte_for_byte_alike() {
         |host: &Host<'_>, id: &str| host.ask("POST", &format!("/v1/calls/{id}/outcome"), &[], r#"{"status":"ok"}"#);
     let nothing = ask(&host, missing);
     assert_eq!((nothing.status, nothing.headers["content-type"].as_str()), (404, "application/problem+json"));
-    for id in [tampered.as_str(), "x", "..", "%20", &id.to_uppercase(), &id.replace('-', "")] {
+    for id in [tampered.as_str(), "x", "..", "%20", &id.replace('-', "")] {
         assert_eq!(ask(&host, id), nothing, "{id}");
     }
     for other in &others {
