@@ -205,7 +205,8 @@ fn summary(home: &Home, loaded: &Loaded, entrance: &Entrance) -> Result<String> 
     };
     let mut lines = vec![format!("  callers   {}", entrance.whom())];
     for server in &home.config.servers {
-        lines.push(format!("  {:<9} {}", server.name, forecast(loaded, &server.name, &caller)));
+        let whose = if server.host { "run by hosts, which ask at /access/v1 and /v1/calls: " } else { "" };
+        lines.push(format!("  {:<9} {whose}{}", server.name, forecast(loaded, &server.name, &caller)));
     }
     Ok(lines.join("\n"))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::gateway::{Gateway, KEYS, PATIENCE, folder, refmon};
+use crate::gateway::{Gateway, KEYS, PATIENCE, folder, processes, refmon};
 use crate::site::{Host, records};
 
 /// A gateway with an MCP server, whose tools a host could also have found by itself.
@@ -44,6 +44,10 @@ fn outcome(host: &Host<'_>, call: &str, body: &Value) -> (u16, Value) {
 fn ends(folder: &TempDir) -> Vec<Value> {
     let out = refmon(folder.path(), &["--json", "audit", "search", "--kind", "indeterminate"]).output().unwrap();
     serde_json::from_slice(&out.stdout).unwrap()
+}
+
+fn causes(folder: &TempDir) -> Vec<String> {
+    ends(folder).iter().map(|end| end["cause"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -207,10 +211,23 @@ fn an_outcome_that_never_comes_is_recorded_as_that() {
     }
     assert_eq!(gateway.command(&["audit", "show", &id])[1]["cause"], "not-reported");
     assert_eq!(outcome(&host, &id, &json!({ "status": "ok" })).0, 404, "it is too late");
-    // What is open when the gateway ends is given up then.
+    // What is open when the gateway ends is given up then, and what a crash leaves open, at the next start.
     let gateway = site("");
     permitted(&Host::new(&gateway, "local", &["one:use"]));
     let (folder, ended) = gateway.stop();
     assert!(ended);
-    assert_eq!(ends(&folder).iter().map(|end| end["cause"].as_str().unwrap()).collect::<Vec<_>>(), ["not-reported"]);
+    assert_eq!(causes(&folder), ["not-reported"]);
+    let gateway = Gateway::over(folder);
+    permitted(&Host::new(&gateway, "local", &["one:use"]));
+    for process in processes(gateway.folder()) {
+        let pid = process.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        // A server of the gateway may be gone before its turn comes.
+        let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_err();
+    }
+    let (folder, ended) = gateway.ended();
+    assert!(!ended);
+    let (folder, ended) = Gateway::over(folder).stop();
+    assert!(ended);
+    assert_eq!(causes(&folder), ["not-reported", "crash"]);
 }

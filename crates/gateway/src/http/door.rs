@@ -86,6 +86,11 @@ impl Gate {
             Ok(caller) => caller,
             Err(answer) => return *answer,
         };
+        // Held until the answer begins.
+        let size = hyper::body::Body::size_hint(&body).exact().unwrap_or(bytes_max as u64).min(bytes_max as u64);
+        let Ok(_room) = self.room.take(&caller, Some(size)).await else {
+            return refused(StatusCode::TOO_MANY_REQUESTS, "too many large messages at the same time");
+        };
         let bytes = match body::read_at_most(body, bytes_max).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
