@@ -90,7 +90,7 @@ const VERDICT: Shape = Shape {
         optional("expected", TEXT, "What was expected there"),
         required("remedies", Kind::Texts, "What would make it acceptable"),
         optional("approvals", Kind::Texts, "The approvals that are missing"),
-        optional("hold", Kind::Object(&HOLD), "What waits for a person"),
+        optional("hold", TEXT, "The hold that waits for a person"),
     ],
     open: true,
 };

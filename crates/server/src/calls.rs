@@ -132,12 +132,15 @@ impl Decisions {
     }
 
     fn told(&self, told: &Told) -> (StatusCode, Value) {
-        let mut value = told.verdict(self.origin());
+        let mut value = told.verdict();
         if let Some(value) = value.as_object_mut() {
             let call = value.remove("record").unwrap_or_default();
             if told.decision == Decision::Permit {
                 let path = format!("{}/v1/calls/{}/outcome", self.origin(), call.as_str().unwrap_or_default());
                 value.insert("outcome".to_owned(), json!({ "url": path, "seconds": self.parts.outcome_seconds }));
+            }
+            if let Some(task) = told.task(self.origin()) {
+                value.insert("hold".to_owned(), task);
             }
             value.insert("call".to_owned(), call);
             value.insert("obligations".to_owned(), json!(told.obligations()));

@@ -1,7 +1,7 @@
 //! The endpoints, as a table, and the OpenAPI 3.1 document that is made of it.
 //!
 //! No crate derives this. Bodies are read through the strict gate and not by types with `serde`, so what a crate would derive
-//! is not what is checked; the tables of [`crate::shape`] are.
+//! is not what is checked; the tables of `shape` are.
 
 use http::Method;
 use serde_json::{Map, Value, json};

@@ -54,8 +54,8 @@ impl Told {
         }
     }
 
-    /// The decision as `/v1/calls` and `refmon.dev/verdict` have it.
-    pub(crate) fn verdict(&self, origin: &str) -> Value {
+    /// The decision as MCP clients get it under `refmon.dev/verdict`.
+    pub(crate) fn verdict(&self) -> Value {
         let (pointer, expected) = self.expected.clone().unzip();
         let mut value = json!({
             "decision": self.decision.as_str(),
@@ -67,9 +67,14 @@ impl Told {
         });
         if let (Some(hold), Some(value)) = (self.hold, value.as_object_mut()) {
             value.insert("approvals".to_owned(), json!(self.approvals));
-            value.insert("hold".to_owned(), task(hold, origin));
+            value.insert("hold".to_owned(), json!(hold.to_string()));
         }
         value
+    }
+
+    /// What waits for a person, if something does.
+    pub(crate) fn task(&self, origin: &str) -> Option<Value> {
+        self.hold.map(|hold| task(hold, origin))
     }
 
     /// The obligations as the AuthZEN profile has them. refmon's are none of its registered types, so they are `custom`.
@@ -93,7 +98,7 @@ impl Told {
         if let (Some(hold), Some(_)) = (self.hold, self.record) {
             context.insert("access_request".to_owned(), access_request(hold, origin));
         }
-        context.insert("refmon.dev/verdict".to_owned(), self.verdict(origin));
+        context.insert("refmon.dev/verdict".to_owned(), self.verdict());
         json!({ "decision": self.decision == Decision::Permit, "context": context })
     }
 

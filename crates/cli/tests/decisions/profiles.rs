@@ -142,6 +142,7 @@ fn a_hold_is_a_denial_that_a_person_can_lift_once() {
         (&json!("pending"), &request["task"]["expires_at"])
     );
     assert_eq!((&verdict["decision"], &verdict["approvals"]), (&json!("hold"), &json!(["operator"])));
+    assert_eq!(verdict["hold"], json!(hold), "as MCP clients get it");
     assert_eq!(verdict["remedies"], json!(["await_approval"]));
     assert!(!answer.to_string().contains("canary") && !answer.to_string().contains("person\""), "{answer}");
     let again = host.post(EVALUATION, &body).1;
@@ -156,6 +157,28 @@ fn a_hold_is_a_denial_that_a_person_can_lift_once() {
     assert_eq!(reason(&host, &changed), "hold.policy");
     assert_eq!(reason(&host, &body), "approved");
     assert_eq!(reason(&host, &body), "hold.policy", "an approval is for one call");
+}
+
+#[test]
+fn a_held_call_of_a_host_is_approved_for_that_very_call_and_runs_once() {
+    let gateway = site(&[("one", "modern")], "");
+    let host = Host::new(&gateway, "local", &["one:use"]);
+    let seen = tool(&gateway, "wait", json!({}));
+    let body = json!({ "server": "one", "tool": "wait", "arguments": { "text": "x" },
+        "definition": seen["resource"]["properties"]["definition"] });
+    let (status, held) = host.post("/v1/calls", &body);
+    assert_eq!((status, &held["decision"], &held["approvals"]), (201, &json!("hold"), &json!(["operator"])), "{held}");
+    assert!(held.get("outcome").is_none(), "{held}");
+    let hold = held["hold"]["id"].as_str().unwrap();
+    assert_eq!(held["hold"]["status_endpoint"], json!(format!("/v1/holds/{hold}")));
+    let id = held["call"].as_str().unwrap();
+    assert_eq!(host.post(&format!("/v1/calls/{id}/outcome"), &json!({ "status": "ok" })).0, 404, "it does not run");
+    gateway.command(&["holds", "approve", hold]);
+    let (_, permitted) = host.post("/v1/calls", &body);
+    assert_eq!((&permitted["decision"], &permitted["reason"]), (&json!("permit"), &json!("approved")), "{permitted}");
+    let id = permitted["call"].as_str().unwrap();
+    assert_eq!(host.post(&format!("/v1/calls/{id}/outcome"), &json!({ "status": "ok" })).0, 200);
+    assert_eq!(host.post("/v1/calls", &body).1["decision"], "hold");
 }
 
 #[test]
