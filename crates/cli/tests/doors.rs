@@ -60,9 +60,9 @@ fn came(door: &str, call: &Call, attempt: &Attempt) {
     let (expected, enforced) = match door {
         "stdio" => (Door::McpStdio, EnforcedBy::Refmon),
         "legacy" | "modern" => (Door::McpHttp, EnforcedBy::Refmon),
-        "access" => (Door::Access, EnforcedBy::Caller),
-        "calls" => (Door::Calls, EnforcedBy::Caller),
-        _ => (Door::Library, EnforcedBy::Caller),
+        "access" => (Door::Access, EnforcedBy::Asker),
+        "calls" => (Door::Calls, EnforcedBy::Asker),
+        _ => (Door::Library, EnforcedBy::Asker),
     };
     assert_eq!((attempt.door, attempt.door.enforced_by()), (expected, enforced), "{door}: {call:?}");
     // Whom the decision API is asked about is in its body, so a body without a reading names nobody.

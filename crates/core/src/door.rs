@@ -21,7 +21,7 @@ pub enum EnforcedBy {
     /// refmon: the call can reach its tool in no other way.
     Refmon,
     /// Whoever asked. refmon decides and records, and believes what it is told.
-    Caller,
+    Asker,
 }
 
 impl EnforcedBy {
@@ -30,7 +30,7 @@ impl EnforcedBy {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Refmon => "refmon",
-            Self::Caller => "caller",
+            Self::Asker => "caller",
         }
     }
 }
@@ -53,7 +53,7 @@ impl Door {
     pub const fn enforced_by(self) -> EnforcedBy {
         match self {
             Self::McpStdio | Self::McpHttp => EnforcedBy::Refmon,
-            Self::Library | Self::Access | Self::Calls => EnforcedBy::Caller,
+            Self::Library | Self::Access | Self::Calls => EnforcedBy::Asker,
         }
     }
 }

@@ -236,7 +236,7 @@ fn line(record: &Record) -> String {
             let (time, decision) = (time(attempt.at.unix_us), coloured(attempt.decision.as_str()));
             let enforced = match attempt.door.enforced_by() {
                 EnforcedBy::Refmon => "",
-                EnforcedBy::Caller => " (enforced by the caller)",
+                EnforcedBy::Asker => " (enforced by the caller)",
             };
             format!(
                 "{time} {} {decision:6} {}/{} [{}]{hold}{enforced}",
