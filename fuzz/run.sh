@@ -9,7 +9,7 @@ need_fuzz
 mkdir -p .work
 
 seconds=${FUZZ_SECONDS:-5}
-targets="json_gate message kinds record segment events token"
+targets="json_gate message kinds record segment events token decisions"
 features=()
 if [ -n "${REFMON_LONG:-}" ]; then
   seconds=${FUZZ_SECONDS:-600}

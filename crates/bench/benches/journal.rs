@@ -192,6 +192,7 @@ fn samples() -> std::result::Result<Vec<Record>, IdError> {
             argument_names: vec!["path".to_owned(), "head".to_owned(), "tail".to_owned()],
             decide_us: 12,
             grants: Vec::new(),
+            asserted_by: None,
         }));
         let completion = Record::Completion(Completion {
             call,

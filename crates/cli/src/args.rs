@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Init(InitOptions),
     /// Run one MCP server over standard input and output behind the monitor
     Wrap(WrapOptions),
-    /// Run all servers of the configuration behind one HTTP endpoint
+    /// Run all servers of the configuration behind one HTTP endpoint, and answer hosts that ask for decisions
     Serve(ServeOptions),
     /// Ask a running `refmon serve` whether calls can be recorded, for health checks
     Ready,

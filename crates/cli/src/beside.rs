@@ -1,26 +1,30 @@
 //! What `refmon serve` answers beside MCP: the APIs of `refmon-server`, over this process's own stores and journal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use refmon_audit::commitments::KeyFolder;
 use refmon_core::caller::Caller;
 use refmon_core::ports::{Clock, Commitments as _, Fault, Journal as _, Wait};
 use refmon_core::record::Deed;
 use refmon_gateway::http::{Answering, Beside};
 use refmon_gateway::session::Observer;
-use refmon_server::{Halt, Halts, Server};
+use refmon_gateway::system::System;
+use refmon_server::{Body, Halt, Halts, Parts, Server};
 use refmon_store::authority::Switch;
 
+use crate::access;
 use crate::commands::grant::act;
+use crate::config::ConfigError;
 use crate::halts;
 use crate::home::{Assembled, Home};
 use crate::waiting::Evidence;
 
 /// The APIs, behind the gateway's port.
-pub(crate) struct Apis(Server);
+pub(crate) struct Apis(Arc<Server>);
 
 impl Apis {
     pub(crate) fn new(home: &Home, parts: &Assembled, observer: Arc<dyn Observer>) -> Result<Self> {
@@ -32,13 +36,58 @@ impl Apis {
             clock: Arc::clone(&parts.clock),
             observer,
         };
-        Ok(Self(Server::new(Arc::new(halts))))
+        let access = &home.config.access;
+        let nothing = || ConfigError::new(format!("{} has no [[server]]", home.file.display()));
+        let parts = Parts {
+            monitor: Arc::clone(&parts.monitor),
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::new(System::new()),
+            servers: access::servers(home)?.ok_or_else(nothing)?,
+            directories: access::directories(home)?,
+            origin: access.origin(),
+            outcome_seconds: access.outcome_seconds(),
+        };
+        let secure = home.config.listen.tls.is_some() || home.config.listen.behind_tls;
+        Ok(Self(Arc::new(Server::new(Arc::new(halts), parts, secure)?)))
+    }
+
+    /// Gives up, every second, what hosts do not report in time.
+    pub(crate) fn sweeping(&self) -> Sweeping {
+        let server = Arc::clone(&self.0);
+        let sweeps = tokio::spawn(async move {
+            let mut every = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                every.tick().await;
+                let server = Arc::clone(&server);
+                drop(tokio::task::spawn_blocking(move || server.sweep()).await);
+            }
+        });
+        Sweeping { sweeps, server: Arc::clone(&self.0) }
+    }
+}
+
+/// What is done until the gateway stops.
+pub(crate) struct Sweeping {
+    sweeps: tokio::task::JoinHandle<()>,
+    server: Arc<Server>,
+}
+
+impl Sweeping {
+    /// Gives up what no host has reported.
+    pub(crate) async fn end(self) {
+        self.sweeps.abort();
+        let Self { server, .. } = self;
+        drop(tokio::task::spawn_blocking(move || server.end()).await);
     }
 }
 
 impl Beside for Apis {
     fn body_bytes_max(&self, path: &str) -> Option<usize> {
         self.0.body_bytes_max(path)
+    }
+
+    fn public(&self, head: &http::request::Parts) -> Option<Response<Body>> {
+        self.0.public(head)
     }
 
     fn answer<'a>(&'a self, caller: Arc<Caller>, request: Request<Bytes>) -> Answering<'a> {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::authority::Authority;
 use crate::identity::{Identity, RoleTable};
-use crate::{log, secrets, telemetry};
+use crate::{access, log, secrets, telemetry};
 
 /// A configuration that cannot be used: file, line, what is wrong.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) telemetry: telemetry::Settings,
     #[serde(default)]
     pub(crate) roles: RoleTable,
+    #[serde(default)]
+    pub(crate) access: access::Settings,
 }
 
 /// Where `refmon serve` listens.
@@ -117,6 +119,9 @@ pub(crate) struct Server {
     /// Whether the URL may lead to this machine or into a private network, and may do without encryption.
     #[serde(default)]
     pub(crate) private: bool,
+    /// Whether a host runs it, and refmon only decides. Then the contract is all there is of it.
+    #[serde(default)]
+    pub(crate) host: bool,
     pub(crate) contract: PathBuf,
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
@@ -157,6 +162,7 @@ impl Config {
         config.telemetry.check().map_err(wrong)?;
         config.listen.check_metrics().map_err(wrong)?;
         config.identity.check(&config.roles).map_err(wrong)?;
+        config.access.check().map_err(wrong)?;
         Ok(config)
     }
 
@@ -188,8 +194,18 @@ impl Listen {
     }
 }
 
-/// A server is a command or a URL, and has the keys of one of them.
+/// A server is a command or a URL, and has the keys of one of them, or is run by a host and has the keys of none.
 fn check_server(server: &Server) -> Result<(), String> {
+    if server.host {
+        let kept = server.command.is_empty()
+            && server.url.is_none()
+            && server.cwd.is_none()
+            && server.env.is_empty()
+            && server.headers.is_empty()
+            && !server.private;
+        let wrong = "with `host = true` the host runs it; keep `name` and `contract` only".to_owned();
+        return if kept { Ok(()) } else { Err(wrong) };
+    }
     if let Some(url) = &server.url {
         if !server.command.is_empty() {
             return Err("it has both `command` and `url`; keep one".to_owned());
@@ -226,7 +242,7 @@ pub(crate) fn check_value(name: &str, value: &str) -> Result<(), String> {
 }
 
 /// File, line, column, what is wrong, and the nearest known spelling.
-fn located(file: &Path, text: &str, error: &toml::de::Error) -> String {
+pub(crate) fn located(file: &Path, text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.lines().count().max(1) + usize::from(before.ends_with('\n'));
     let message = error.message().lines().next().unwrap_or_default();
@@ -304,6 +320,16 @@ mod tests {
         for header in ["env://A", "Bearer ${env:A}"] {
             let text = text(&format!("{url}\nheaders = {{ Authorization = \"{header}\" }}"));
             assert!(Config::parse(Path::new("c"), &text).is_ok(), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_a_host_runs_has_a_contract_and_nothing_to_start() {
+        let text =
+            |lines: &str| format!("version = 1\n[[server]]\nname = \"a\"\ncontract = \"c\"\nhost = true\n{lines}\n");
+        assert!(Config::parse(Path::new("c"), &text("")).is_ok());
+        for line in ["command = [\"x\"]", "url = \"https://example.com\"", "cwd = \"x\"", "env = { A = \"b\" }"] {
+            assert!(error(&text(line)).contains("`name` and `contract` only"), "{line}");
         }
     }
 }

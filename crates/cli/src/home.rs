@@ -104,6 +104,7 @@ impl Home {
             guarded.push(refmon_policy::source::definitions_path(&contract));
             guarded.push(contract);
         }
+        guarded.extend(self.config.access.files().iter().map(|file| self.path(file)));
         guarded.extend(self.config.secret_files());
         // It is started anew as the keeper of each server.
         guarded.extend(std::env::current_exe());
@@ -306,6 +307,11 @@ impl Home {
 
     /// What to start for a server: its command, a cleared environment, and what the configuration grants.
     pub(crate) fn launch(&self, server: &Server, command: &[OsString]) -> Result<Launch> {
+        if server.host {
+            let text =
+                format!("server `{}` is run by a host: there is nothing of it that refmon could start", server.name);
+            return Err(ConfigError::new(text).into());
+        }
         if server.url.is_some() {
             let text = format!("server `{}` has a `url` and no command to start: it needs `refmon serve`", server.name);
             return Err(ConfigError::new(text).into());

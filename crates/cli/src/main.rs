@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 the answer is no, 2 usage or configuration, 3 could not find out.
 
+mod access;
 mod args;
 mod authority;
 mod beside;

@@ -30,6 +30,7 @@ pub mod caller;
 pub mod contract;
 pub mod decision;
 pub mod digest;
+mod door;
 pub mod facts;
 pub mod ids;
 pub mod json;

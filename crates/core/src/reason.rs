@@ -115,6 +115,7 @@ reasons! {
     UnknownMethod = 41 "method.unknown" "the protocol method is not one that refmon mediates or the contract allows" [AskOperator];
     Quarantined = 42 "tool.quarantined" "the tool's definition is not the one that its contract was made for" [AskOperator];
     MissingScope = 50 "scope.missing" "the caller lacks a scope that the tool requires" [RequestScope, RequestGrant];
+    UnknownSubject = 51 "subject.unknown" "the subject is of a kind that refmon does not know, or its name is no identifier" [AskOperator];
     PolicyNoPermit = 60 "policy.no-permit" "no policy permits the call" [AskOperator];
     PolicyForbidden = 61 "policy.forbidden" "a policy forbids the call" [AskOperator];
     PolicyError = 62 "policy.error" "a policy could not be evaluated" [AskOperator];

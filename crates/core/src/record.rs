@@ -15,6 +15,8 @@ use crate::ids::{
 use crate::ports::Moment;
 use crate::reason::ReasonCode;
 
+pub use crate::door::{Door, EnforcedBy};
+
 /// HMAC-SHA-256 (RFC 2104) under a per-subject key over a random salt and the bytes committed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commitment {
@@ -41,27 +43,15 @@ pub enum Record {
     Act(Box<Act>),
 }
 
-/// Through which door a call came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Door {
-    /// MCP over standard input and output.
-    McpStdio,
-    /// MCP over HTTP.
-    McpHttp,
-    /// The Rust library, called in process.
-    Library,
-}
-
-impl Door {
-    /// The door's name in records and output.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::McpStdio => "mcp-stdio",
-            Self::McpHttp => "mcp-http",
-            Self::Library => "library",
-        }
-    }
+/// The host that named the caller of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asserter {
+    /// The host's user, by handle.
+    pub subject: SubjectHandle,
+    /// The host's agent.
+    pub agent: AgentId,
+    /// How the host was authenticated.
+    pub identity: IdentityKind,
 }
 
 /// What was asked for: as the contract names it, or as the agent spelled it.
@@ -129,6 +119,8 @@ pub struct Attempt {
     pub decide_us: u64,
     /// The grants whose scopes the caller had beside those of the credential.
     pub grants: Vec<GrantId>,
+    /// The host that named this caller; `None` if the caller brought a credential of its own.
+    pub asserted_by: Option<Asserter>,
 }
 
 /// How a call ended.
@@ -195,6 +187,8 @@ pub enum Cause {
     SessionEnded,
     /// The call could not be handed to the server whole.
     NotSent,
+    /// The call ran elsewhere, if it ran, and nobody said how it ended.
+    NotReported,
 }
 
 impl Cause {
@@ -206,6 +200,7 @@ impl Cause {
             Self::ServerGone => "server-gone",
             Self::SessionEnded => "session-ended",
             Self::NotSent => "not-sent",
+            Self::NotReported => "not-reported",
         }
     }
 }

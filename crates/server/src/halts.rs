@@ -12,7 +12,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
 use refmon_core::caller::Caller;
 use refmon_core::json::Json;
@@ -116,9 +115,7 @@ async fn act<T: Send + 'static>(
 
 /// The reason in a body, which has one reading and nothing else in it.
 fn reason(request: &Request<Bytes>) -> Result<Option<String>, Problem> {
-    let mut types = request.headers().get_all(CONTENT_TYPE).iter().filter_map(|kind| kind.to_str().ok());
-    let kind = types.next().and_then(|kind| kind.split(';').next()).unwrap_or_default();
-    if !kind.trim().eq_ignore_ascii_case("application/json") || types.next().is_some() {
+    if !server::is_json(request.headers()) {
         return Err(Problem::MediaType);
     }
     let json =

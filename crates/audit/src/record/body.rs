@@ -11,7 +11,7 @@ use refmon_core::ids::{
 use refmon_core::limits;
 use refmon_core::ports::Moment;
 use refmon_core::record::{
-    Act, Asked, Attempt, Commitment, Completion, Deed, Event, Indeterminate, Notice, Record, Resolution,
+    Act, Asked, Asserter, Attempt, Commitment, Completion, Deed, Event, Indeterminate, Notice, Record, Resolution,
 };
 
 use super::numbers::{Numbered, asked, event, kind, operation};
@@ -81,9 +81,13 @@ fn short(act: &Act) -> Result<()> {
 // === attempts ===
 
 fn write_attempt(out: &mut Out, attempt: &Attempt) -> Written {
-    // Without grants the list is left out, so that most records, and all from before there were grants, are shorter.
-    let granted = !attempt.grants.is_empty();
-    out.array(21 + u64::from(granted))?.bytes(attempt.call.as_bytes())?;
+    // What is not there is left out at the end, so that most records, and all from before there was any, are shorter.
+    let items = match (&attempt.asserted_by, attempt.grants.is_empty()) {
+        (None, true) => 21,
+        (None, false) => 22,
+        (Some(_), _) => 23,
+    };
+    out.array(items)?.bytes(attempt.call.as_bytes())?;
     write_moment(out, attempt.at)?;
     out.str(attempt.tenant.as_str())?.bytes(attempt.subject.as_bytes())?.u64(attempt.identity.number())?;
     out.str(attempt.agent.as_str())?.bytes(attempt.trajectory.as_bytes())?.u64(attempt.door.number())?;
@@ -102,8 +106,11 @@ fn write_attempt(out: &mut Out, attempt: &Attempt) -> Written {
     out.u64(attempt.argument_bytes)?;
     write_list(out, &attempt.argument_names, |out, name| out.str(name)?.ok())?;
     out.u64(attempt.decide_us)?;
-    if granted {
+    if items > 21 {
         write_list(out, &attempt.grants, |out, grant| out.bytes(grant.as_bytes())?.ok())?;
+    }
+    if let Some(host) = &attempt.asserted_by {
+        out.array(3)?.bytes(host.subject.as_bytes())?.str(host.agent.as_str())?.u64(host.identity.number())?;
     }
     Ok(())
 }
@@ -111,7 +118,7 @@ fn write_attempt(out: &mut Out, attempt: &Attempt) -> Written {
 fn read_attempt(input: &mut Strict<'_>) -> Result<Attempt> {
     let at = input.position();
     let items = input.array()?;
-    if !matches!(items, 21 | 22) {
+    if !matches!(items, 21..=23) {
         return input.refuse(at, "an array of the length that its kind has");
     }
     Ok(Attempt {
@@ -136,15 +143,29 @@ fn read_attempt(input: &mut Strict<'_>) -> Result<Attempt> {
         argument_bytes: input.uint()?,
         argument_names: input.list(|input| input.text(ARGUMENT_NAME_BYTES_MAX).map(str::to_owned))?,
         decide_us: input.uint()?,
-        grants: if items == 22 { read_grants(input)? } else { Vec::new() },
+        grants: match items {
+            21 => Vec::new(),
+            22 => read_grants(input)?,
+            _ => input.list(|input| input.bytes().map(GrantId::from_bytes))?,
+        },
+        asserted_by: if items == 23 { Some(read_asserter(input)?) } else { None },
     })
 }
 
-/// A list that is written only if there is something in it.
+/// A list that stands at the end only if there is something in it.
 fn read_grants(input: &mut Strict<'_>) -> Result<Vec<GrantId>> {
     let at = input.position();
     let grants = input.list(|input| input.bytes().map(GrantId::from_bytes))?;
     if grants.is_empty() { input.refuse(at, "a list with a grant in it") } else { Ok(grants) }
+}
+
+fn read_asserter(input: &mut Strict<'_>) -> Result<Asserter> {
+    input.tuple(3)?;
+    Ok(Asserter {
+        subject: SubjectHandle::from_bytes(input.bytes()?),
+        agent: read_id(input, AgentId::parse)?,
+        identity: input.member()?,
+    })
 }
 
 fn write_asked(out: &mut Out, asked: &Asked) -> Written {

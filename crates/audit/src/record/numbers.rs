@@ -33,12 +33,12 @@ macro_rules! numbers {
 }
 
 numbers! {
-    IdentityKind { Local = 1, ApiKey = 2, Token = 3, Certificate = 4, }
+    IdentityKind { Local = 1, ApiKey = 2, Token = 3, Certificate = 4, Asserted = 5, }
     Decision { Permit = 1, Hold = 2, Deny = 3, }
     Obligation { WithholdOutput = 1, }
-    Door { McpStdio = 1, Library = 2, McpHttp = 3, }
+    Door { McpStdio = 1, Library = 2, McpHttp = 3, Access = 4, Calls = 5, }
     Status { Ok = 1, ToolError = 2, ProtocolError = 3, Cancelled = 4, InputRequired = 5, Malformed = 6, }
-    Cause { Crash = 1, ServerGone = 2, SessionEnded = 3, NotSent = 4, }
+    Cause { Crash = 1, ServerGone = 2, SessionEnded = 3, NotSent = 4, NotReported = 5, }
     Resolved { Approved = 1, Denied = 2, }
     Method {
         ResourcesList = 1,

@@ -16,8 +16,8 @@ use refmon_core::ids::{
 use refmon_core::ports::Moment;
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{
-    Act, Asked, Attempt, Cause, Commitment, Completion, Deed, Door, Event, Indeterminate, Notice, Record, Resolution,
-    Resolved, Status,
+    Act, Asked, Asserter, Attempt, Cause, Commitment, Completion, Deed, Door, Event, Indeterminate, Notice, Record,
+    Resolution, Resolved, Status,
 };
 
 use crate::support::{self, call, moment};
@@ -66,7 +66,8 @@ fn attempts(out: &mut Vec<(String, Record)>) {
         out.push((format!("attempt {method}"), attempt(|attempt| attempt.asked = asked)));
     }
     // Later codes stand behind everything else, so that no earlier line changes.
-    for &reason in ReasonCode::ALL.iter().filter(|reason| reason.number() < ReasonCode::Halted.number()) {
+    let early = |reason: &&ReasonCode| **reason < ReasonCode::Halted && **reason != ReasonCode::UnknownSubject;
+    for &reason in ReasonCode::ALL.iter().filter(early) {
         out.push((format!("attempt {reason}"), attempt(|attempt| attempt.reason = reason)));
     }
 }
@@ -168,6 +169,30 @@ fn of_grants(out: &mut Vec<(String, Record)>) {
     }
 }
 
+/// What came with the decision API.
+fn of_decisions(out: &mut Vec<(String, Record)>) {
+    for door in [Door::Access, Door::Calls] {
+        out.push((format!("attempt {}", door.as_str()), attempt(|attempt| attempt.door = door)));
+    }
+    let asserted = |attempt: &mut Attempt| {
+        let subject = SubjectHandle::from_bytes([12; 16]);
+        let (agent, identity) = (AgentId::parse("shop").unwrap(), IdentityKind::ApiKey);
+        (attempt.identity, attempt.door) = (IdentityKind::Asserted, Door::Access);
+        attempt.asserted_by = Some(Asserter { subject, agent, identity });
+    };
+    out.push(("attempt asserted".to_owned(), attempt(asserted)));
+    let with_grants = |attempt: &mut Attempt| {
+        asserted(attempt);
+        attempt.grants = vec![GrantId::from_bytes([10; 16])];
+    };
+    out.push(("attempt asserted with grants".to_owned(), attempt(with_grants)));
+    let reason = ReasonCode::UnknownSubject;
+    out.push((format!("attempt {reason}"), attempt(|attempt| attempt.reason = reason)));
+    let (tenant, cause) = (TenantId::parse("acme").unwrap(), Cause::NotReported);
+    let end = Indeterminate { call: call(1), at: moment(1), tenant, cause };
+    out.push((format!("indeterminate {}", cause.as_str()), Record::Indeterminate(end)));
+}
+
 fn all() -> Vec<(String, Envelope)> {
     let mut records = Vec::new();
     attempts(&mut records);
@@ -176,6 +201,7 @@ fn all() -> Vec<(String, Envelope)> {
     over_http(&mut records);
     of_authority(&mut records);
     of_grants(&mut records);
+    of_decisions(&mut records);
     let boot = BootId::new(0x0123_4567_89ab, [0xcd; 10]);
     let envelopes = records.into_iter().zip(1..);
     envelopes.map(|((name, record), counter)| (name, Envelope { boot, counter, record })).collect()

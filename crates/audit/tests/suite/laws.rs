@@ -15,8 +15,8 @@ use refmon_core::ids::{
 use refmon_core::ports::Moment;
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{
-    Act, Asked, Attempt, Cause, Commitment, Completion, Deed, Door, Event, Indeterminate, Notice, Record, Resolution,
-    Resolved, Status,
+    Act, Asked, Asserter, Attempt, Cause, Commitment, Completion, Deed, Door, Event, Indeterminate, Notice, Record,
+    Resolution, Resolved, Status,
 };
 
 use crate::support;
@@ -77,6 +77,15 @@ fn decided() -> impl Strategy<Value = (Decision, ReasonCode, Vec<PolicyId>, Vec<
     )
 }
 
+fn asserted_by() -> impl Strategy<Value = Option<Asserter>> {
+    let host = (any::<[u8; 16]>(), id()).prop_map(|(subject, agent)| Asserter {
+        subject: SubjectHandle::from_bytes(subject),
+        agent: AgentId::parse(&agent).unwrap(),
+        identity: IdentityKind::Token,
+    });
+    option::of(host)
+}
+
 fn grants() -> impl Strategy<Value = Vec<GrantId>> {
     vec(any::<[u8; 16]>().prop_map(GrantId::from_bytes), 0..4)
 }
@@ -96,7 +105,8 @@ fn act() -> impl Strategy<Value = Record> {
         Just(Deed::Halted),
         Just(Deed::Resumed),
     ];
-    let identity = proptest::sample::select(vec![IdentityKind::Local, IdentityKind::Certificate]);
+    let identity =
+        proptest::sample::select(vec![IdentityKind::Local, IdentityKind::Certificate, IdentityKind::Asserted]);
     (moment(), tenant(), any::<[u8; 16]>(), identity, deed).prop_map(|(at, tenant, by, identity, deed)| {
         Record::Act(Box::new(Act { at, tenant, by: SubjectHandle::from_bytes(by), identity, deed }))
     })
@@ -105,8 +115,10 @@ fn act() -> impl Strategy<Value = Record> {
 fn attempt() -> impl Strategy<Value = Record> {
     let who = (any::<[u8; 16]>(), moment(), tenant(), any::<[u8; 16]>(), id(), any::<[u8; 16]>(), server());
     let sizes = (commitment(), uint(), vec("\\PC{0,30}", 0..5), uint(), option::of(any::<[u8; 16]>()), grants());
-    let door = proptest::sample::select(vec![Door::McpStdio, Door::McpHttp, Door::Library]);
-    (who, door, asked(), decided(), any::<[u8; 32]>(), sizes).prop_map(|(who, door, asked, decided, bundle, sizes)| {
+    let door = proptest::sample::select(vec![Door::McpStdio, Door::McpHttp, Door::Library, Door::Access, Door::Calls]);
+    let rest = (any::<[u8; 32]>(), asserted_by());
+    (who, door, asked(), decided(), rest, sizes).prop_map(|(who, door, asked, decided, rest, sizes)| {
+        let (bundle, asserted_by) = rest;
         let (call, at, tenant, subject, agent, trajectory, server) = who;
         let (decision, reason, policies, approvals, obligations) = decided;
         let (arguments, argument_bytes, argument_names, decide_us, hold, grants) = sizes;
@@ -133,6 +145,7 @@ fn attempt() -> impl Strategy<Value = Record> {
             argument_names,
             decide_us,
             grants,
+            asserted_by,
         }))
     })
 }
@@ -146,7 +159,7 @@ fn other() -> impl Strategy<Value = Record> {
         Status::InputRequired,
         Status::Malformed,
     ];
-    let causes = vec![Cause::Crash, Cause::ServerGone, Cause::SessionEnded, Cause::NotSent];
+    let causes = vec![Cause::Crash, Cause::ServerGone, Cause::SessionEnded, Cause::NotSent, Cause::NotReported];
     let event = prop_oneof![
         any::<[u8; 32]>().prop_map(|digest| Event::Started(BundleDigest::from_bytes(digest))),
         Just(Event::Stopped),

@@ -65,6 +65,7 @@ pub(crate) fn attempt(number: u64, decision: Decision) -> Record {
         argument_names: vec!["path".to_owned()],
         decide_us: 12,
         grants: Vec::new(),
+        asserted_by: None,
     }))
 }
 

@@ -9,7 +9,7 @@ use refmon_audit::record::{self, Envelope};
 use refmon_audit::{fsck, verify};
 use refmon_core::ids::{CallId, TenantId};
 use refmon_core::kinds::plain::unix_seconds;
-use refmon_core::record::{Asked, Attempt, Commitment, Deed, Event, Record};
+use refmon_core::record::{Asked, Asserter, Attempt, Commitment, Deed, EnforcedBy, Event, Record};
 use refmon_store::index::{Entry, Index, Place, Query};
 use serde_json::{Value, json};
 
@@ -234,8 +234,12 @@ fn line(record: &Record) -> String {
         Record::Attempt(attempt) => {
             let hold = attempt.hold.map(|hold| format!(" hold {hold}")).unwrap_or_default();
             let (time, decision) = (time(attempt.at.unix_us), coloured(attempt.decision.as_str()));
+            let enforced = match attempt.door.enforced_by() {
+                EnforcedBy::Refmon => "",
+                EnforcedBy::Asker => " (enforced by the caller)",
+            };
             format!(
-                "{time} {} {decision:6} {}/{} [{}]{hold}",
+                "{time} {} {decision:6} {}/{} [{}]{hold}{enforced}",
                 attempt.call,
                 attempt.server,
                 asked(attempt),
@@ -361,7 +365,12 @@ fn attempt_value(attempt: &Attempt) -> Value {
         "arguments": attempt.arguments.map(commitment), "argument_bytes": attempt.argument_bytes,
         "argument_names": attempt.argument_names, "decide_us": attempt.decide_us,
         "grants": attempt.grants.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "enforced_by": attempt.door.enforced_by().as_str(), "asserted_by": attempt.asserted_by.as_ref().map(asserter),
     })
+}
+
+fn asserter(host: &Asserter) -> Value {
+    json!({ "subject": host.subject.to_string(), "agent": host.agent.as_str(), "identity": host.identity.as_str() })
 }
 
 fn commitment(commitment: Commitment) -> Value {

@@ -29,6 +29,9 @@ pub(crate) fn run(arguments: &Arguments, command: &ContractCommand, output: Outp
     let server = home.server(name)?;
     let path = home.path(&server.contract);
     let known = known(&path)?;
+    if server.host {
+        return of_host(&home, (name, &path), known, accept.is_some(), output);
+    }
     let reach = home.reach(server)?;
     let told = output;
     let offer = probe::ask(&reach, move |text| told.say(text))?;
@@ -62,6 +65,43 @@ pub(crate) fn run(arguments: &Arguments, command: &ContractCommand, output: Outp
         "`{}` and its definitions are updated; read the new entries, then `refmon policy check`",
         path.display()
     ));
+    Ok(Answer::Yes)
+}
+
+/// What a host runs lists nothing: its definitions file is what the operator says it is, and to accept it is to pin it.
+fn of_host(
+    home: &Home,
+    (name, contract): (&str, &Path),
+    known: BTreeMap<String, (Pin, String)>,
+    accept: bool,
+    output: Output,
+) -> Result<Answer> {
+    let before = fs::read_to_string(contract).with_context(|| format!("`{}`", contract.display()))?;
+    let mut document: DocumentMut = before.parse().with_context(|| format!("`{}`", contract.display()))?;
+    let mut changed = Vec::new();
+    for (tool, (pin, _)) in known {
+        let Some(entry) = document.get_mut("tool").and_then(|tools| tools.get_mut(&tool)) else { continue };
+        if entry.get("pin").and_then(toml_edit::Item::as_str) != Some(&pin.to_string()) {
+            entry["pin"] = toml_edit::value(pin.to_string());
+            changed.push(tool);
+        }
+    }
+    let rows: Vec<Value> = changed.iter().map(|tool| json!({ "change": "pin", "tool": tool })).collect();
+    output.result(&json!(rows), || match changed.as_slice() {
+        [] => format!("every tool of `{name}` is pinned to its definition"),
+        tools => format!("pinned to another definition, or to none: {}", tools.join(", ")),
+    });
+    if changed.is_empty() {
+        return Ok(Answer::Yes);
+    }
+    if !accept {
+        return Ok(Answer::No);
+    }
+    suggest::replace(contract, &document.to_string())?;
+    if let Err(error) = home.load() {
+        suggest::replace(contract, &before)?;
+        return Err(error.context("nothing was changed, because it would not fit together; mend that first"));
+    }
     Ok(Answer::Yes)
 }
 

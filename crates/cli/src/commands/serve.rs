@@ -151,12 +151,14 @@ async fn serve(
         }
     });
     let watching = telemetry.begin(home, parts, &hub, log).await?;
+    let sweeping = apis.sweeping();
     ready(bound, watching.figures.as_deref());
     let journal = Arc::clone(&parts.journal);
     let ready = Arc::new(move || journal.is_healthy());
     let beside: Option<Arc<dyn Beside>> = Some(Arc::new(apis));
     let doors = Doors { hub, known, authenticate: Arc::new(entrance), ready, beside };
     listener.serve(doors, stop).await;
+    sweeping.end().await;
     watching.end().await;
     Ok(())
 }
@@ -192,6 +194,7 @@ fn specs(home: &Home) -> Result<Vec<Spec>> {
     home.config
         .servers
         .iter()
+        .filter(|server| !server.host)
         .map(|server| {
             let (name, reach) = (home.server_name(server)?, home.reach(server)?);
             Ok(Spec { name, reach, credentials: home.credentials(server)? })
@@ -210,7 +213,8 @@ fn summary(home: &Home, loaded: &Loaded, entrance: &Entrance) -> Result<String> 
     };
     let mut lines = vec![format!("  callers   {}", entrance.whom())];
     for server in &home.config.servers {
-        lines.push(format!("  {:<9} {}", server.name, forecast(loaded, &server.name, &caller)));
+        let whose = if server.host { "run by hosts, which ask at /access/v1 and /v1/calls: " } else { "" };
+        lines.push(format!("  {:<9} {whose}{}", server.name, forecast(loaded, &server.name, &caller)));
     }
     Ok(lines.join("\n"))
 }

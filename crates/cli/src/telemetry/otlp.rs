@@ -87,7 +87,9 @@ fn judged(begun: &Begun, end: Option<&End>) -> Vec<Value> {
         text("refmon.reason", attempt.reason.as_str()),
     ];
     match attempt.door {
-        Door::McpHttp => attributes.extend([text("network.transport", "tcp"), text("network.protocol.name", "http")]),
+        Door::McpHttp | Door::Access | Door::Calls => {
+            attributes.extend([text("network.transport", "tcp"), text("network.protocol.name", "http")])
+        }
         Door::McpStdio => attributes.push(text("network.transport", "pipe")),
         Door::Library => {}
     }

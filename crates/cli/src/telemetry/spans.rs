@@ -174,6 +174,7 @@ mod tests {
             reason: ReasonCode::UnknownTool,
             policies: Vec::new(),
             grants: Vec::new(),
+            asserted_by: None,
             approvals: Vec::new(),
             obligations: Vec::new(),
             bundle: BundleDigest::from_bytes([3; 32]),

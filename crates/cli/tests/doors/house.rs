@@ -63,7 +63,7 @@ impl House {
         let known = json!({ "server": "doors", "tools": known }).to_string();
         fs::write(path("contracts/doors.definitions.json"), known).unwrap();
         fs::write(path("policies/all.cedar"), POLICY).unwrap();
-        for data in ["stdio", "legacy", "modern"] {
+        for data in ["stdio", "legacy", "modern", "access", "calls"] {
             fs::write(path(&format!("{data}.toml")), config(folder.path(), data)).unwrap();
         }
         Self { folder, definitions }
@@ -124,9 +124,11 @@ fn contract(folder: &Path) -> String {
 }
 
 fn config(folder: &Path, data: &str) -> String {
+    // Who names others needs a scope of its own, which it does not pass on.
+    let scopes = if data == "access" { r#""doors:use", "refmon:decide""# } else { r#""doors:use""# };
     let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/doors_server.py");
     format!(
-        "version = 1\ndata = \"{data}.data\"\n[identity]\nuser = \"u\"\nscopes = [\"doors:use\"]\n\
+        "version = 1\ndata = \"{data}.data\"\n[identity]\nuser = \"u\"\nscopes = [{scopes}]\n\
          [listen]\nhttp = \"127.0.0.1:0\"\n[policy]\ndir = \"policies\"\n\
          [[server]]\nname = \"doors\"\ncontract = \"contracts/doors.toml\"\ncommand = [\"python3\", {server:?}, {:?}]\n",
         folder.join("listed.json")

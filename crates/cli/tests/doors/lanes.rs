@@ -1,5 +1,6 @@
 //! The doors, each a lane on which calls go one after the other.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -127,26 +128,29 @@ pub(crate) struct Http {
 
 impl Http {
     pub(crate) fn open(house: &House, modern: bool) -> Self {
-        let config = house.path(if modern { "modern.toml" } else { "legacy.toml" });
-        let mut child = refmon(config, &["--json", "serve"]).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let address = said["listening"].as_str().unwrap().trim_start_matches("http://").trim_end_matches("/mcp");
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let mut lane = Self { child, stream: BufReader::new(stream), session: None, last: 0 };
+        let mut lane = Self::connected(house, if modern { "modern.toml" } else { "legacy.toml" });
         if !modern {
-            let (head, _) = lane.exchange(&[], &hello());
+            let (head, _) = lane.exchange("/mcp", &[], &hello());
             let session = head.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).unwrap();
             lane.session = Some(session.trim().to_owned());
         }
         lane
     }
 
-    fn exchange(&mut self, headers: &[(&str, &str)], body: &str) -> (String, Value) {
+    fn connected(house: &House, config: &str) -> Self {
+        let mut child = refmon(house.path(config), &["--json", "serve"]).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        let address = said["listening"].as_str().unwrap().trim_start_matches("http://").trim_end_matches("/mcp");
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { child, stream: BufReader::new(stream), session: None, last: 0 }
+    }
+
+    fn exchange(&mut self, path: &str, headers: &[(&str, &str)], body: &str) -> (String, Value) {
         let address = self.stream.get_ref().peer_addr().unwrap();
-        let mut head = format!("POST /mcp HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n");
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n");
         head.push_str(&format!("accept: application/json, text/event-stream\r\ncontent-length: {}\r\n", body.len()));
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -169,7 +173,7 @@ impl Lane for Http {
         let (_, message) = match self.session.clone() {
             Some(session) => {
                 let headers = [("mcp-session-id", session.as_str()), ("mcp-protocol-version", "2025-11-25")];
-                self.exchange(&headers, &written(self.last, call, ""))
+                self.exchange("/mcp", &headers, &written(self.last, call, ""))
             }
             None => {
                 let meta = r#","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
@@ -181,7 +185,7 @@ impl Lane for Http {
                 };
                 let headers =
                     [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", name)];
-                self.exchange(&headers, &written(self.last, call, meta))
+                self.exchange("/mcp", &headers, &written(self.last, call, meta))
             }
         };
         read(&message)
@@ -193,6 +197,77 @@ impl Lane for Http {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert!(child.wait().unwrap().success());
+    }
+}
+
+/// The decision APIs: a host that asks, or one that asks and says how it ended.
+pub(crate) struct Api {
+    http: Http,
+    definitions: BTreeMap<String, Value>,
+    calls: bool,
+}
+
+impl Api {
+    pub(crate) fn open(house: &House, calls: bool) -> Self {
+        let named = |definition: &Value| (definition["name"].as_str().unwrap().to_owned(), definition.clone());
+        let definitions = house.definitions.iter().map(named).collect();
+        Self { http: Http::connected(house, if calls { "calls.toml" } else { "access.toml" }), definitions, calls }
+    }
+
+    /// What the host has seen of the tool in its server's list.
+    fn seen(&self, call: &Call) -> String {
+        let seen = self.definitions.get(&call.tool);
+        seen.map(|definition| format!(",\"definition\":{definition}")).unwrap_or_default()
+    }
+
+    fn evaluate(&mut self, call: &Call) -> Said {
+        let arguments = call.arguments.as_ref().map(|text| format!(r#""arguments":{text}"#)).unwrap_or_default();
+        let body = format!(
+            r#"{{"subject":{{"type":"user","id":"u"}},"action":{{"name":"tools/call","properties":{{{arguments}}}}},
+                "resource":{{"type":"tool","id":{},"properties":{{"server":"doors"{}}}}},
+                "context":{{"supported_obligations":["custom"]}}}}"#,
+            json!(call.tool),
+            self.seen(call)
+        );
+        let (_, answer) = self.http.exchange("/access/v1/evaluation", &[], &body);
+        let context = &answer["context"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        match answer["decision"].as_bool() {
+            Some(true) => Said { decision: "permit".to_owned(), reason: String::new() },
+            Some(false) => {
+                Said { decision: text(&context["refmon.dev/verdict"]["decision"]), reason: text(&context["reason"]) }
+            }
+            None => Said { decision: "deny".to_owned(), reason: text(&answer["reason"]) },
+        }
+    }
+
+    fn propose(&mut self, call: &Call) -> Said {
+        let arguments = call.arguments.as_ref().map(|text| format!(",\"arguments\":{text}")).unwrap_or_default();
+        let tool = json!(call.tool);
+        let body = format!(
+            r#"{{"server":"doors","tool":{tool}{arguments}{},"supported_obligations":["withhold_output"]}}"#,
+            self.seen(call)
+        );
+        let (_, answer) = self.http.exchange("/v1/calls", &[], &body);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if answer["decision"] != "permit" {
+            let decision = if answer["code"].is_string() { "deny".to_owned() } else { text(&answer["decision"]) };
+            return Said { decision, reason: text(&answer["reason"]) };
+        }
+        let path = text(&answer["outcome"]["url"]);
+        let (head, ended) = self.http.exchange(&path, &[], r#"{"status":"ok","result":"done"}"#);
+        assert!(head.starts_with("HTTP/1.1 200") && ended["recorded"] == true, "{head}{ended}");
+        Said { decision: "permit".to_owned(), reason: String::new() }
+    }
+}
+
+impl Lane for Api {
+    fn ask(&mut self, call: &Call) -> Said {
+        if self.calls { self.propose(call) } else { self.evaluate(call) }
+    }
+
+    fn end(self: Box<Self>) {
+        Box::new(self.http).end();
     }
 }
 

@@ -145,7 +145,8 @@ impl Gateway {
         let mut child = command.stdout(Stdio::piped()).stderr(told).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).expect("serve says where it listens");
+        let said: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("it does not start: {}", Self::told(folder.path())));
         let address = said["listening"].as_str().unwrap();
         let port = address.trim_end_matches("/mcp").rsplit(':').next().unwrap().parse().unwrap();
         Self { folder, child, port, said }

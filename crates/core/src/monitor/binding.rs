@@ -1,13 +1,16 @@
-//! What an approval is bound to.
+//! What an approval is bound to, and who named the caller.
 
 use crate::bundle::Bundle;
+use crate::caller::Caller;
 use crate::digest::{Binding, Hasher};
 use crate::ids::Operation;
 use crate::json::Json;
+use crate::ports::{Commitments, Fault};
+use crate::record::Asserter;
 
 use super::{Judgement, Proposal};
 
-/// All that an approval is bound to: caller, operation at contract version and pin, arguments with their numbers as
+/// All that an approval is bound to: caller and who named it, operation at contract version and pin, arguments with their numbers as
 /// they were spelled, what else the message says, bundle.
 pub(super) fn binding(bundle: &Bundle, proposal: &Proposal, judgement: &Judgement) -> Option<Binding> {
     let contract = &judgement.tool.as_ref()?.contract;
@@ -35,5 +38,17 @@ pub(super) fn binding(bundle: &Bundle, proposal: &Proposal, judgement: &Judgemen
     ] {
         hasher.part(part);
     }
+    if let Some(host) = caller.asserted_by() {
+        hasher.part(host.kind().as_str().as_bytes());
+        hasher.part(host.user().as_str().as_bytes());
+        hasher.part(host.agent().as_str().as_bytes());
+    }
     Some(Binding::from_bytes(hasher.finish()))
+}
+
+/// The host that named a caller, as records have it.
+pub(super) fn asserter(commitments: &dyn Commitments, caller: &Caller) -> Result<Option<Asserter>, Fault> {
+    let Some(host) = caller.asserted_by() else { return Ok(None) };
+    let subject = commitments.subject(host)?;
+    Ok(Some(Asserter { subject, agent: host.agent().clone(), identity: host.kind() }))
 }

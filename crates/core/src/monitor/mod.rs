@@ -20,7 +20,7 @@ mod states;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use binding::binding;
+use binding::{asserter, binding};
 pub use judge::{Ask, Judgement, Situation, judge};
 pub use states::{Authorized, Denied, Held, InFlight, Outcome, Proposal, Released, Returned, Route, Verdict, Withheld};
 
@@ -113,6 +113,12 @@ impl Monitor {
         }
     }
 
+    /// What would be decided on a call now. Nothing is recorded, spent or minted, and an approval does not count.
+    #[must_use]
+    pub fn foresee(&self, proposal: &Proposal) -> Judgement {
+        self.judge(&self.bundle(), proposal, &Grants::none())
+    }
+
     /// Decides on a call that waited, by the approval of this very hold. It is [`Monitor::submit`] with one
     /// difference: without that approval the answer is a denial, not another hold.
     pub fn resume(&self, proposal: Proposal, hold: HoldId) -> Verdict {
@@ -180,14 +186,15 @@ impl Monitor {
         }
     }
 
-    /// Records that nobody will learn how a call ended.
+    /// Records that nobody will learn how a call ended. That nobody said so need not be on the disk before the answer.
     ///
     /// # Errors
     /// A fault of the journal. The attempt stays open and is closed when the journal is next opened.
     pub fn abandon(&self, flight: InFlight, cause: Cause) -> Result<(), Fault> {
         let tenant = flight.caller.tenant().clone();
         let record = Indeterminate { call: flight.call, at: self.ports.clock.now(), tenant, cause };
-        self.ports.journal.append(&Record::Indeterminate(record), Wait::Durable)
+        let wait = if cause == Cause::NotReported { Wait::Queued } else { Wait::Durable };
+        self.ports.journal.append(&Record::Indeterminate(record), wait)
     }
 
     /// Whether a listed tool is shown to a caller: it has a contract made for exactly this definition, the caller
@@ -286,6 +293,7 @@ impl Monitor {
                 },
                 message: proposal.message,
                 reason: judgement.reason,
+                obligations: judgement.obligations,
             }),
         }
     }
@@ -375,6 +383,7 @@ impl Monitor {
             argument_names: judgement.names.clone(),
             decide_us: decided.micros_since(proposal.arrived),
             grants: judgement.grants.iter().map(|grant| grant.id).collect(),
+            asserted_by: asserter(self.ports.commitments.as_ref(), caller)?,
         };
         self.ports.journal.append(&Record::Attempt(Box::new(attempt)), Wait::Durable)?;
         Ok((call, self.ports.clock.now()))

@@ -106,6 +106,7 @@ pub struct Authorized {
     pub(super) flight: InFlight,
     pub(super) message: Untrusted<Vec<u8>>,
     pub(super) reason: ReasonCode,
+    pub(super) obligations: Vec<Obligation>,
 }
 
 impl Authorized {
@@ -119,6 +120,12 @@ impl Authorized {
     #[must_use]
     pub const fn reason(&self) -> ReasonCode {
         self.reason
+    }
+
+    /// What must be done with the result.
+    #[must_use]
+    pub fn obligations(&self) -> &[Obligation] {
+        &self.obligations
     }
 
     /// Uses the permit up: the bytes to send, as they were judged, and the obligation to say what came back.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use refmon_core::caller::Caller;
@@ -21,6 +22,12 @@ pub trait Beside: Send + Sync {
     /// Whether it answers at a path, and how many bytes a body sent there may have. What nobody answers is not found,
     /// without a look at the credential.
     fn body_bytes_max(&self, path: &str) -> Option<usize>;
+
+    /// Answers what is for everybody who knows this gateway's name, such as a document about its APIs; `None` for all
+    /// else, which needs a credential. The body of such a request is not read.
+    fn public(&self, _head: &Parts) -> Option<Response<UnsyncBoxBody<Bytes, Infallible>>> {
+        None
+    }
 
     /// Answers a request of a caller.
     fn answer<'a>(&'a self, caller: Arc<Caller>, request: Request<Bytes>) -> Answering<'a>;

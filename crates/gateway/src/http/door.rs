@@ -27,6 +27,7 @@ use crate::method::{LEGACY, NEWER, Side, VERSIONS, find};
 use crate::reply::Reply;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Bytes of a session's first message.
 const HELLO_BYTES_MAX: usize = 64 * 1024;
@@ -79,23 +80,39 @@ impl Gate {
                     None => refused(StatusCode::NOT_FOUND, "there is nothing here"),
                 }
             }
-            _ => self.beside(request, peer).await,
+            _ => {
+                // Whoever numbers its requests finds the number in the answer, whatever that is (OpenID AuthZEN 1.0, 10.1.3).
+                let number = request.headers().get(&REQUEST_ID).cloned();
+                let mut answer = self.beside(request, peer).await;
+                if let Some(number) = number {
+                    answer.headers_mut().insert(REQUEST_ID, number);
+                }
+                answer
+            }
         }
     }
 
     /// What is not MCP: for an authenticated caller, and within a bound, as MCP is.
     async fn beside(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
+        let (parts, body) = request.into_parts();
+        if let Some(answer) = self.beside.as_ref().and_then(|beside| beside.public(&parts)) {
+            return answer.map(|body| Answer::Beside(body, None));
+        }
         let answerer = self.beside.as_ref();
-        let found = answerer.and_then(|beside| Some((beside, beside.body_bytes_max(request.uri().path())?)));
+        let found = answerer.and_then(|beside| Some((beside, beside.body_bytes_max(parts.uri.path())?)));
         let Some((beside, bytes_max)) = found else {
             return refused(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp");
         };
-        let caller = match self.caller(request.headers(), peer).await {
+        let caller = match self.caller(&parts.headers, peer).await {
             Ok(caller) => caller,
             Err(answer) => return *answer,
         };
-        let Some(room) = self.room.enter(&caller) else { return crowded() };
-        let (parts, body) = request.into_parts();
+        let Some(request_room) = self.room.enter(&caller) else { return crowded() };
+        // Held until the answer begins.
+        let size = hyper::body::Body::size_hint(&body).exact().unwrap_or(bytes_max as u64).min(bytes_max as u64);
+        let Ok(_room) = self.room.take(&caller, Some(size)).await else {
+            return refused(StatusCode::TOO_MANY_REQUESTS, "too many large messages at the same time");
+        };
         let bytes = match body::read_at_most(body, bytes_max).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
@@ -105,7 +122,7 @@ impl Gate {
         beside
             .answer(caller, Request::from_parts(parts, Bytes::from(bytes)))
             .await
-            .map(|body| Answer::Beside(body, Some(room)))
+            .map(|body| Answer::Beside(body, Some(request_room)))
     }
 
     /// The caller of a request, or the answer to nobody.
