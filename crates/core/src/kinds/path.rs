@@ -89,13 +89,13 @@ pub(super) fn facts(text: &str, place: &Place<'_>, files: &dyn Files) -> Answer 
 pub(crate) fn no_files_of_ours(params: &Json<'_>, files: &dyn Files) -> Result<(), Obstacle> {
     params.as_list().unwrap_or_default().iter().try_for_each(|item| no_files_of_ours(item, files))?;
     for (key, value) in params.as_object().unwrap_or_default() {
-        match value {
-            Json::Text(uri) if key == "uri" => file_of(uri, files)?,
-            Json::List(uris) if key == "resourceSubscriptions" => {
-                uris.iter().filter_map(Json::as_text).try_for_each(|uri| file_of(uri, files))?;
-            }
-            inner => no_files_of_ours(inner, files)?,
+        if let (Json::Text(uri), "uri") = (value, key.as_ref()) {
+            file_of(uri, files)?;
         }
+        if let (Json::List(uris), "resourceSubscriptions") = (value, key.as_ref()) {
+            uris.iter().filter_map(Json::as_text).try_for_each(|uri| file_of(uri, files))?;
+        }
+        no_files_of_ours(value, files)?;
     }
     Ok(())
 }
@@ -107,8 +107,8 @@ fn file_of(uri: &str, files: &dyn Files) -> Result<(), Obstacle> {
         Err(Obstacle::Refused(Refusal { reason, pointer: "/uri".to_owned(), expected: expected.to_owned() }))
     };
     let ambiguous = |expected| refused(ReasonCode::AmbiguousText, expected);
-    // Some programs leave out what cannot stand in a URI (RFC 3986, section 2), and find another one.
-    if !uri.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"\\^`{|}".contains(&byte)) {
+    // Some programs leave out what cannot stand in a URI (RFC 3986, section 2), and find another one. Braces are a template's.
+    if !uri.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"\\^`|".contains(&byte)) {
         return ambiguous("a URI of the characters that one may have, others percent-encoded");
     }
     let scheme = uri.split(':').next().unwrap_or_default();
@@ -125,6 +125,10 @@ fn file_of(uri: &str, files: &dyn Files) -> Result<(), Obstacle> {
     else {
         return ambiguous("a file's URI whose path is UTF-8 and is encoded once");
     };
+    // Some parsers take an empty part for one that `..` leaves, and some for nothing.
+    if path.contains("//") || path.split('/').any(|part| matches!(part, "." | "..")) {
+        return ambiguous("a file's URI without empty parts, `.` and `..`");
+    }
     let place = Place { roots: &[], base: None, changes: false };
     match facts(&path, &place, files) {
         Ok(_) => Ok(()),

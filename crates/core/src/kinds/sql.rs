@@ -44,12 +44,11 @@ const RECURSION_MAX: usize = 48;
 fn depth(tokens: &[Token]) -> usize {
     let (mut deepest, mut depth) = (0usize, 0usize);
     for token in tokens {
-        match token {
-            Token::LParen => depth = depth.saturating_add(1),
-            Token::RParen => depth = depth.saturating_sub(1),
-            Token::Word(word) if word.keyword == Keyword::CASE => depth = depth.saturating_add(1),
-            Token::Word(word) if word.keyword == Keyword::END => depth = depth.saturating_sub(1),
-            _ => {}
+        let word = if let Token::Word(word) = token { word.keyword } else { Keyword::NoKeyword };
+        if *token == Token::LParen || word == Keyword::CASE {
+            depth = depth.saturating_add(1);
+        } else if *token == Token::RParen || word == Keyword::END {
+            depth = depth.saturating_sub(1);
         }
         deepest = deepest.max(depth);
     }
@@ -178,26 +177,19 @@ fn file_as_table(tokens: &[Token]) -> bool {
     let mut tables = vec![false];
     let mut before = &Token::EOF;
     for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
-        let follows = match before {
-            Token::Word(word) => matches!(word.keyword, Keyword::FROM | Keyword::JOIN),
-            before => matches!(before, Token::Comma | Token::LParen),
-        };
+        let names =
+            |token: &Token| matches!(token, Token::Word(word) if matches!(word.keyword, Keyword::FROM | Keyword::JOIN));
+        let follows = names(before) || matches!(before, Token::Comma | Token::LParen);
         let inside = tables.last().copied().unwrap_or_default();
-        match token {
-            Token::SingleQuotedString(_) if inside && follows => return true,
-            Token::LParen => tables.push(inside && follows),
-            Token::RParen => drop(tables.pop()),
-            Token::Word(word) if matches!(word.keyword, Keyword::FROM | Keyword::JOIN) => {
-                if let Some(last) = tables.last_mut() {
-                    *last = true;
-                }
-            }
-            Token::Word(word) if listed(AFTER_TABLES, &word.value.to_ascii_uppercase()) => {
-                if let Some(last) = tables.last_mut() {
-                    *last = false;
-                }
-            }
-            _ => {}
+        if matches!(token, Token::SingleQuotedString(_)) && inside && follows {
+            return true;
+        }
+        if *token == Token::LParen {
+            tables.push(inside && follows);
+        } else if *token == Token::RParen {
+            tables.pop();
+        } else if let (Token::Word(word), Some(last)) = (token, tables.last_mut()) {
+            *last = names(token) || (*last && !listed(AFTER_TABLES, &word.value.to_ascii_uppercase()));
         }
         before = token;
     }

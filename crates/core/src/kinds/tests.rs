@@ -209,6 +209,7 @@ fn a_url_that_parsers_read_differently_is_refused() {
         "`.a.example",
         "!.a.example",
         "$,.a.example",
+        "%2e.a.example",
     ] {
         let url = format!("http://127.0.0.1{host}/");
         assert_eq!(of(any_url(), &text(&url)), Err(ReasonCode::AmbiguousText), "{url}");
@@ -376,6 +377,17 @@ fn sql_reads_only_if_nothing_in_it_can_do_more() {
         "VACUUM",
         "EXECUTE p",
         "SELECT a FROM t LOCK IN SHARE MODE",
+    ] {
+        assert_eq!(of(read(), &text(sql)), Err(ReasonCode::WriteRefused), "{sql}");
+    }
+    let verbs = of(Kind::Sql { write: true }, &text("select 1; drop table t")).unwrap();
+    assert_eq!(verbs["verbs"], Fact::Texts(vec!["drop".into(), "select".into()]));
+}
+
+#[test]
+fn sql_that_databases_read_differently_does_not_only_read() {
+    let read = || Kind::Sql { write: false };
+    for sql in [
         // What one database takes for the inside of a literal, and another for the next statement.
         "SELECT 1 -- \\r; DROP TABLE t",
         "SELECT q'[' FROM (SELECT 1 AS q); DROP TABLE t; -- ]'",
@@ -405,8 +417,11 @@ fn sql_reads_only_if_nothing_in_it_can_do_more() {
     ] {
         assert_eq!(of(read(), &text(sql)), Err(ReasonCode::WriteRefused), "{sql}");
     }
-    let verbs = of(Kind::Sql { write: true }, &text("select 1; drop table t")).unwrap();
-    assert_eq!(verbs["verbs"], Fact::Texts(vec!["drop".into(), "select".into()]));
+}
+
+#[test]
+fn sql_that_takes_long_to_parse_is_not_parsed() {
+    let read = || Kind::Sql { write: false };
     let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
     assert_eq!(of(read(), &text(&deep)), Err(ReasonCode::WriteRefused), "deep nesting is bounded");
     // A chain of operators nests as deep, without a parenthesis.

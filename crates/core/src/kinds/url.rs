@@ -44,7 +44,7 @@ pub(super) fn facts(text: &str, schemes: &[String], hosts: &[String], private_al
     }
     let url = Url::parse(text).map_err(|_| unfit(ReasonCode::KindMismatch, "an absolute URL"))?;
     if url.has_host() && !text.get(url.scheme().len()..).is_some_and(spells_an_authority) {
-        return Err(unfit(ReasonCode::AmbiguousText, "a URL with exactly two slashes before its host"));
+        return Err(unfit(ReasonCode::AmbiguousText, "a URL with two slashes before its host, and no escapes in that"));
     }
     if !url.username().is_empty() || url.password().is_some() || has_user_info(text) {
         return Err(unfit(ReasonCode::AmbiguousText, "a URL without user name and password"));
@@ -89,7 +89,9 @@ pub(super) fn facts(text: &str, schemes: &[String], hosts: &[String], private_al
 
 /// Whether what follows the scheme is `://` and no third slash: parsers disagree where the host of another one begins.
 fn spells_an_authority(rest: &str) -> bool {
-    rest.strip_prefix("://").is_some_and(|rest| !rest.starts_with('/'))
+    let authority = rest.strip_prefix("://").and_then(|rest| rest.split(['/', '?', '#']).next());
+    // An escape in a host is a letter of it for some parsers, and its end for others.
+    authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('%'))
 }
 
 /// Whether a host's name has only what every parser takes for a part of it: for some, a host ends at `;` or a quote.
