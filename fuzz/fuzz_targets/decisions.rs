@@ -140,7 +140,7 @@ fn tool(server: &str) -> Tool {
         undeclared: true,
         arguments: BTreeMap::new(),
     };
-    Tool { action: contract.action(), contract, schema: None, properties: Default::default() }
+    Tool { action: contract.action(), contract, schema: None, properties: Default::default(), headers: Vec::new() }
 }
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
