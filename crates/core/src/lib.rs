@@ -40,5 +40,6 @@ pub mod monitor;
 pub mod ports;
 pub mod reason;
 pub mod record;
+pub mod risk;
 pub mod secret;
 pub mod untrusted;

@@ -35,6 +35,12 @@ pub const CALLS_IN_FLIGHT_MAX: usize = 1_024;
 pub const CALLS_CANCELLED_MAX: usize = 16_384;
 /// Holds that may wait for a decision, per tenant.
 pub const HOLDS_PENDING_MAX: usize = 1_024;
+/// Holds of one person that may wait for a decision, of those of the tenant.
+pub const HOLDS_OF_PERSON_MAX: usize = 64;
+/// Bytes of arguments in the waiting holds of one person.
+pub const HOLD_BYTES_OF_PERSON_MAX: usize = 16 * 1024 * 1024;
+/// People that one call can need.
+pub const APPROVERS_MAX: u8 = 2;
 /// Seconds a hold waits for a decision, and an approval for its use.
 pub const HOLD_SECONDS: u64 = 600;
 /// Grants of scopes in force, per tenant.

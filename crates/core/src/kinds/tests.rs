@@ -390,6 +390,11 @@ fn sql_reads_only_if_nothing_in_it_can_do_more() {
     ] {
         assert_eq!(of(read(), &text(sql)), Err(ReasonCode::WriteRefused), "{sql}");
     }
+}
+
+#[test]
+fn sql_has_its_verbs_as_facts_and_is_bounded() {
+    let read = || Kind::Sql { write: false };
     let verbs = of(Kind::Sql { write: true }, &text("select 1; drop table t")).unwrap();
     assert_eq!(verbs["verbs"], Fact::Texts(vec!["drop".into(), "select".into()]));
     let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
