@@ -14,7 +14,7 @@ use refmon_core::monitor::{Monitor, Route};
 use refmon_core::ports::{Files, Wait};
 use refmon_core::record::{Door, Record, Status};
 use refmon_gateway::frame::Frame;
-use refmon_gateway::session::{Observed, Observer, SUPPORTED, Session};
+use refmon_gateway::session::{Behind, Observed, Observer, SUPPORTED, Session};
 use refmon_gateway::upstream::Lines;
 use refmon_policy::{Sources, load};
 use serde_json::{Value, json};
@@ -165,7 +165,7 @@ impl Stage {
             Box::new(Lines::new(client.clone())),
             Box::new(Lines::new(server.clone())),
             Arc::new(Silent),
-            Arc::default(),
+            Behind::default(),
         );
         Self { world, monitor, session: Arc::new(session), client, server }
     }

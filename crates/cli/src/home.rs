@@ -277,11 +277,12 @@ impl Home {
         let headers = server.headers.iter().map(|(name, text)| (name.as_str(), text, true));
         let mut found = Vec::new();
         for (name, text, always) in plain.chain(named).chain(headers) {
-            if text.starts_with("file://") {
+            // A word of a command is itself; only values refer to files.
+            if !name.is_empty() && text.starts_with("file://") {
                 found.push(resolve(&place, name, text)?);
                 continue;
             }
-            let single = text.strip_prefix("env://").map(str::to_owned);
+            let single = text.strip_prefix("env://").filter(|_| !name.is_empty()).map(str::to_owned);
             let parts = secrets::references(text).into_iter().map(|(_, variable)| variable);
             for variable in parts.chain(single) {
                 let value = resolve(&place, name, &format!("env://{variable}"))?;

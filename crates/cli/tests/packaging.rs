@@ -79,8 +79,8 @@ fn the_container_copies_what_is_there_and_runs_commands_that_exist_as_nobody_spe
     let manifest: toml::Table = fs::read_to_string(root().join("crates/cli/Cargo.toml")).unwrap().parse().unwrap();
     let (package, binary) =
         (manifest["package"]["name"].as_str().unwrap(), manifest["bin"][0]["name"].as_str().unwrap());
-    assert!(of("RUN").iter().any(|run| run.ends_with(&format!("cargo build --release --locked -p {package}"))));
-    assert!(of("COPY").iter().any(|copy| copy.contains(&format!("/target/release/{binary} "))));
+    assert!(of("RUN").iter().any(|run| run.ends_with(&format!("cargo build --profile dist --locked -p {package}"))));
+    assert!(of("COPY").iter().any(|copy| copy.contains(&format!("/target/dist/{binary} "))));
     let command: Vec<String> = serde_json::from_str(&of("CMD")[0]).unwrap();
     assert!(understands(&command.iter().map(String::as_str).collect::<Vec<_>>()), "{command:?}");
     let health = of("HEALTHCHECK")[0].split_once("CMD refmon ").unwrap().1.replace(" || exit 1", "");

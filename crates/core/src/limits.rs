@@ -14,13 +14,15 @@ pub const ID_BYTES_MAX: usize = 256;
 pub const TYPED_ARGUMENT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes in an SQL argument that is parsed.
 pub const SQL_BYTES_MAX: usize = 64 * 1024;
-/// Nesting of SQL expressions.
-pub const SQL_DEPTH_MAX: usize = 48;
+/// Nesting of parentheses in SQL that is parsed. The parser tries some constructs in two ways, so its work doubles with each.
+pub const SQL_DEPTH_MAX: usize = 8;
 /// Words and signs of SQL that is parsed. A chain of operators nests one level for each, whatever its parentheses, and what is
 /// nested is taken apart on the stack.
 pub const SQL_TOKENS_MAX: usize = 8_192;
 /// Bytes of typed text in the arguments of one call, all together: each of them is parsed, or looked up.
 pub const TYPED_BYTES_MAX: usize = 256 * 1024;
+/// Paths in the arguments of one call: the file system is asked for each.
+pub const PATHS_MAX: usize = 256;
 /// Bytes of a path (Linux, `PATH_MAX`).
 pub const PATH_BYTES_MAX: usize = 4_096;
 /// Values that one argument rule may match in one call (elements of a list).

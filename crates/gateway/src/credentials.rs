@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use refmon_core::secret::Secret;
 
-/// Bytes below which a value is too common to be looked for.
-const BYTES_MIN: usize = 8;
+/// Bytes, and different ones among them, below which a value is not looked for: it would be found in honest answers, and an agent
+/// whose words come back could find it out by guessing, because what shows it is dropped.
+const BYTES_MIN: (usize, usize) = (12, 8);
 /// What stands for a credential in text for the operator.
 const MASK: &str = "[credential]";
 
@@ -18,7 +19,7 @@ const MASK: &str = "[credential]";
 pub struct Credentials(Vec<Secret<String>>);
 
 impl Credentials {
-    /// Takes values into keeping. A value of fewer than 8 bytes, or a part of one, is not looked for.
+    /// Takes values into keeping. A value of fewer than 12 bytes, or of fewer than 8 different ones, is not looked for.
     pub fn new(values: impl IntoIterator<Item = Secret<String>>) -> Self {
         let mut found: Vec<Secret<String>> = Vec::new();
         for value in values {
@@ -26,7 +27,7 @@ impl Credentials {
             let mut texts: Vec<Secret<String>> = parts.map(|part| Secret::new(part.to_owned())).collect();
             texts.extend(password(value.expose()));
             texts.push(value);
-            for text in texts.into_iter().filter(|text| text.expose().len() >= BYTES_MIN) {
+            for text in texts.into_iter().filter(|text| is_looked_for(text.expose())) {
                 if !found.contains(&text) {
                     found.push(text);
                 }
@@ -57,6 +58,11 @@ fn password(header: &str) -> Option<Secret<String>> {
     let decoded = Secret::new(STANDARD.decode(encoded.trim()).ok()?);
     let text = std::str::from_utf8(decoded.expose()).ok()?;
     Some(Secret::new(text.split_once(':')?.1.to_owned()))
+}
+
+fn is_looked_for(text: &str) -> bool {
+    let different = text.bytes().collect::<std::collections::BTreeSet<u8>>().len();
+    text.len() >= BYTES_MIN.0 && different >= BYTES_MIN.1
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> bool {
@@ -121,14 +127,16 @@ mod tests {
 
     #[test]
     fn the_password_of_a_basic_credential_is_one() {
-        let header = format!("Basic {}", STANDARD.encode("me:open-sesame"));
-        assert!(of(&[&header]).shown_in(b"user me, password open-sesame"));
+        let header = format!("Basic {}", STANDARD.encode("me:open-sesame-now"));
+        assert!(of(&[&header]).shown_in(b"user me, password open-sesame-now"));
         assert!(!of(&[&header]).shown_in(b"user me"));
     }
 
     #[test]
     fn what_is_short_is_not_looked_for() {
-        assert!(!of(&["short", "", "a b c"]).shown_in(b"a short text with a b c"));
+        for value in ["short", "", "a b c", "12345678", "password123", "abababababababab"] {
+            assert!(!of(&[value]).shown_in(format!("a text with {value} in it").as_bytes()), "{value}");
+        }
         assert!(!Credentials::default().shown_in(b"anything"));
     }
 }

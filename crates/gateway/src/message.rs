@@ -233,6 +233,18 @@ impl Message {
         if rest.is_empty() { String::new() } else { Json::Object(rest).spelled() }
     }
 
+    /// What `_meta` says beside the protocol's own envelope, in one form for one content; empty if that is nothing.
+    #[must_use]
+    pub fn beside_envelope(&self) -> String {
+        let Some(Ok(Json::Object(mut members))) =
+            self.value("_meta").map(|meta| Json::parse_with(meta, Strictness::Data))
+        else {
+            return String::new();
+        };
+        members.retain(|(key, _)| !is_envelope(key));
+        if members.is_empty() { String::new() } else { Json::Object(members).spelled() }
+    }
+
     /// The protocol version that a request names in its `_meta` (2026-07-28 and later).
     #[must_use]
     pub fn version(&self) -> Option<String> {

@@ -11,7 +11,7 @@ use refmon_core::untrusted::Shown;
 use crate::child::Server;
 use crate::credentials::Credentials;
 use crate::frame::{self, Frame};
-use crate::session::{Observer, Session};
+use crate::session::{Behind, Observer, Session};
 use crate::upstream::Lines;
 
 /// Bytes of the server's error output that are shown per line.
@@ -46,7 +46,7 @@ pub fn run(
         Box::new(Lines::new(io::stdout())),
         Box::new(Lines::new(Shared(Arc::clone(&to_server)))),
         Arc::clone(observer),
-        Arc::clone(&credentials),
+        Behind { credentials: Arc::clone(&credentials), shared: false },
     ));
     let (ended, first_end) = std::sync::mpsc::channel();
     let ended = move |by_client: bool| match ended.send(by_client) {

@@ -34,10 +34,13 @@ pub(crate) fn halt(arguments: &Arguments, reason: Option<&str>, output: Output) 
     if made {
         note(&home, |by| Event::Halted { by }).context("all calls are halted, but that could not be recorded")?;
     }
-    output.result(&json!({ "halted": true, "changed": made }), || {
+    // A configuration is also found by the folder that one stands in: whose calls these are must be said.
+    let whose = home.file.display().to_string();
+    output.result(&json!({ "halted": true, "changed": made, "config": whose }), || {
         if made {
-            "halted: every call is denied from now on; calls under way are not stopped; `refmon resume` ends it"
-                .to_owned()
+            format!(
+                "halted: every call of {whose} is denied from now on; calls under way are not stopped; `refmon resume` ends it"
+            )
         } else {
             format!("nothing changed; {}", told(&switch))
         }
@@ -55,12 +58,11 @@ pub(crate) fn resume(arguments: &Arguments, output: Output) -> Result<Answer> {
         switch.take_off().with_context(|| format!("`{}` could not be removed", switch.file().display()))?;
     }
     let halted = home.config.authority.halted;
-    output.result(&json!({ "halted": halted, "changed": on }), || match (halted, on) {
-        (true, _) => {
-            format!("still halted by `[authority] halted = true` in {}", home.file.display())
-        }
-        (false, true) => "resumed: calls are judged as before".to_owned(),
-        (false, false) => "nothing changed; calls were not halted".to_owned(),
+    let whose = home.file.display().to_string();
+    output.result(&json!({ "halted": halted, "changed": on, "config": whose }), || match (halted, on) {
+        (true, _) => format!("still halted by `[authority] halted = true` in {whose}"),
+        (false, true) => format!("resumed: calls of {whose} are judged as before"),
+        (false, false) => format!("nothing changed; calls of {whose} were not halted"),
     });
     Ok(if halted { Answer::No } else { Answer::Yes })
 }

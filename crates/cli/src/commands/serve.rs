@@ -244,6 +244,6 @@ fn forecast(loaded: &Loaded, server: &str, caller: &Caller) -> String {
         }
     }
     format!(
-        "{permitted} tools permitted, {held} held for a person, {denied} denied; what no contract describes is denied"
+        "{permitted} tools that policy can permit, {held} after a person has decided, {denied} denied; what no contract describes is denied"
     )
 }

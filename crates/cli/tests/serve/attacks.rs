@@ -265,6 +265,17 @@ fn what_is_withheld_is_not_told_on_the_way_either() {
     let messages = answer.messages();
     assert_eq!(messages.len(), 1, "{messages:?}");
     assert_eq!(messages[0]["result"]["_meta"]["refmon.dev/verdict"]["output"], "withheld", "{messages:?}");
+    // Nor by a question, which would be permitted of another call.
+    fs::write(&file, policy.replace("one/steps@1", "one/elicit@1")).unwrap();
+    let start = std::time::Instant::now();
+    loop {
+        let session = gateway.begin(None);
+        let first = gateway.stream("POST", &[("mcp-session-id", &session)], &call("elicit", json!({}))).next().unwrap();
+        if first["result"]["_meta"]["refmon.dev/verdict"]["output"] == "withheld" {
+            break;
+        }
+        assert!(start.elapsed() < crate::gateway::PATIENCE, "the changed policy is taken up");
+    }
 }
 
 // Found here: a resource's URI led to files that a path could not.
@@ -274,7 +285,9 @@ fn a_resource_is_none_of_the_guards_own_files() {
     std::os::unix::fs::symlink(folder.path(), folder.path().join("way")).unwrap();
     let gateway = Gateway::over(folder);
     let place = gateway.folder().canonicalize().unwrap().display().to_string();
-    let read = |uri: &str| gateway.modern(None, "resources/read", json!({ "uri": uri })).last();
+    // Within a session there is no header that names the URI as well.
+    let session = gateway.begin(None);
+    let read = |uri: &str| gateway.within(&session, None, &request("resources/read", json!({ "uri": uri }))).last();
     let reason = |answer: &Value| answer["error"]["data"]["refmon.dev/verdict"]["reason"].as_str().map(str::to_owned);
     for uri in ["refmon.toml", "policies/all.cedar", "way/refmon.toml", "%72efmon.toml"] {
         let answer = read(&format!("file://{place}/{uri}"));
@@ -289,11 +302,25 @@ fn a_resource_is_none_of_the_guards_own_files() {
         format!("{place}/refmon.toml"),
         "./refmon.toml".to_owned(),
         "file:///proc/self/cwd/refmon.toml".to_owned(),
+        // Parsers of URLs leave these out, or take what is inside (WHATWG URL; Python's urllib).
+        format!("fi\tle://{place}/refmon.toml"),
+        format!("fi\nle://{place}/refmon.toml"),
+        format!(" file://{place}/refmon.toml"),
+        format!("file://{place}/x/.\t./refmon.toml"),
+        format!("<file://{place}/refmon.toml>"),
+        format!("URL:file://{place}/refmon.toml"),
     ] {
         let answer = read(&uri);
         assert_eq!(reason(&answer).as_deref(), Some("arguments.ambiguous"), "{uri}: {answer}");
     }
     assert_eq!(read("mem://a")["result"]["contents"][0]["text"], "text of mem://a");
+    let uri = format!("file://{place}/refmon.toml");
+    let argument = json!({ "name": "a", "value": "b" });
+    let named = json!({ "ref": { "type": "ref/resource", "uri": uri }, "argument": argument });
+    let answer = gateway.modern(None, "completion/complete", named).last();
+    assert_eq!(reason(&answer).as_deref(), Some("arguments.guarded-path"), "{answer}");
+    let answer = gateway.within(&session, None, &request("resources/subscribe", json!({ "uri": uri }))).last();
+    assert_eq!(reason(&answer).as_deref(), Some("arguments.guarded-path"), "{answer}");
 }
 
 // Found here: each sending of a method has another envelope, so that its approval was for none of them.
@@ -305,14 +332,16 @@ fn an_approved_method_runs_once_with_another_envelope() {
     let held = "[method.\"resources/read\"]\nhold = \"always\"";
     fs::write(&contract, text.replace("[method.\"resources/read\"]", held)).unwrap();
     let gateway = Gateway::over(folder);
-    let read = |token: &str| {
-        let params = json!({ "uri": "mem://a", "_meta": { "progressToken": token } });
+    let read_as = |token: &str, who: &str| {
+        let params = json!({ "uri": "mem://a", "_meta": { "progressToken": token, "example.com/run-as": who } });
         gateway.modern(None, "resources/read", params).last()
     };
+    let read = |token: &str| read_as(token, "guest");
     let asked = read("first");
     let hold =
         asked["error"]["data"]["refmon.dev/verdict"]["hold"].as_str().unwrap_or_else(|| panic!("{asked}")).to_owned();
     gateway.command(&["holds", "approve", &hold]);
+    assert_eq!(read_as("second", "root")["error"]["data"]["refmon.dev/verdict"]["decision"], "hold", "what nobody saw");
     assert_eq!(read("second")["result"]["contents"][0]["text"], "text of mem://a");
     assert_eq!(read("third")["error"]["data"]["refmon.dev/verdict"]["decision"], "hold");
 }

@@ -89,6 +89,18 @@ fn the_longest_idle_session_makes_room_for_a_new_one_of_the_same_person() {
     assert_eq!(echo(&oldest).status, 404);
 }
 
+// Found here: a newer client's call of an older server was ended in the middle, for nothing came from the client meanwhile.
+#[test]
+fn a_client_whose_call_is_under_way_is_not_idle() {
+    let gateway = Gateway::start(&[("one", "full legacy")], &format!("{LOCAL}\nsession_idle_seconds = 1"));
+    let waiting = gateway.modern_stream(None, "tools/call", json!({ "name": "wait", "arguments": {} }));
+    gateway.wait_for("one", "wait");
+    // Longer than it takes until idle clients are looked for.
+    std::thread::sleep(Duration::from_secs(32));
+    assert!(!processes(&gateway.folder().join("one.log")).is_empty(), "the server of a call under way is let go");
+    drop(waiting);
+}
+
 // Found here: judging what took seconds held up every caller, and the probe of whoever watches.
 #[test]
 fn what_takes_long_to_judge_keeps_nobody_else_waiting() {

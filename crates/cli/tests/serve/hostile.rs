@@ -144,6 +144,21 @@ fn two_requests_in_one_are_not_smuggled() {
     assert_eq!(gateway.log("one"), [json!(["echo", { "text": "outer" }])]);
 }
 
+// Found here: connections that asked for nothing but whether the gateway is alive were half of all there are.
+#[test]
+fn who_has_not_said_who_it_is_keeps_no_connection() {
+    let gateway = Gateway::start(&[("one", "legacy")], crate::gateway::KEYS);
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/nowhere", 404), ("/mcp", 401), ("/v1/halts", 401)] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost:{}\r\n\r\n", gateway.port);
+        let mut stream = gateway.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        // It ends by itself: what is asked for next finds nobody.
+        stream.read_to_end(&mut answer).unwrap();
+        assert_eq!(parse(&answer).status, status, "{path}");
+    }
+}
+
 #[test]
 fn forged_answers_and_unknown_methods_reach_no_server() {
     let gateway = Gateway::start(&[("one", "legacy")], LOCAL);

@@ -125,6 +125,23 @@ fn an_older_clients_cancellation_closes_the_request_at_a_newer_server_over_http(
     assert_eq!(gateway.within(&session, None, &call("echo", json!({ "text": "on" }))).text(), "on");
 }
 
+// Found here: at a server over HTTP all callers are the gateway, and a task's name is all that it takes to have its result.
+#[test]
+fn tasks_of_a_server_that_callers_share_are_nobodys() {
+    let upstream = Upstream::start("modern");
+    let folder = crate::gateway::folder(&[("one", &upstream.url)], LOCAL);
+    let contract = folder.path().join("contracts/one.toml");
+    let methods = ["tasks/get", "tasks/cancel", "tasks/update"];
+    let entries = methods.map(|name| format!("[method.\"{name}\"]\neffects = [\"read\"]\n")).concat();
+    fs::write(&contract, fs::read_to_string(&contract).unwrap() + &entries).unwrap();
+    let gateway = Gateway::over(folder);
+    for method in methods {
+        let answer = gateway.modern(None, method, json!({ "taskId": "task-1" })).last();
+        assert_eq!(answer["error"]["data"]["refmon.dev/verdict"]["decision"], "deny", "{method}: {answer}");
+        assert!(upstream.all(method).is_empty());
+    }
+}
+
 /// Runs refmon in an empty folder of its own, with a credential in the environment.
 fn run(folder: &TempDir, arguments: &[&str]) -> Output {
     let mut command = refmon(folder.path(), arguments);

@@ -93,7 +93,7 @@ pub fn fact_types(kind: &Kind, many: bool) -> Vec<(&'static str, FactType)> {
 /// The first refusal in the order of the rules, or a fault of the file system.
 pub fn extract(contract: &Contract, arguments: &Json<'_>, files: &dyn Files) -> Result<Facts, Obstacle> {
     let mut facts = Facts::default();
-    let mut typed = 0usize;
+    let (mut typed, mut paths) = (0usize, 0usize);
     for rule in contract.arguments.values() {
         let mut found = Vec::new();
         collect(arguments, rule.path.steps(), String::new(), &mut found)?;
@@ -101,8 +101,10 @@ pub fn extract(contract: &Contract, arguments: &Json<'_>, files: &dyn Files) -> 
         let count = found.len();
         for (pointer, value) in found {
             typed = typed.saturating_add(if rule.kind.is_free() { 0 } else { value.as_text().map_or(0, str::len) });
-            if typed > limits::TYPED_BYTES_MAX {
-                let expected = format!("at most {} bytes of paths, URLs, SQL and the like", limits::TYPED_BYTES_MAX);
+            paths = paths.saturating_add(usize::from(matches!(rule.kind, Kind::Path { .. })));
+            if typed > limits::TYPED_BYTES_MAX || paths > limits::PATHS_MAX {
+                let (bytes, paths) = (limits::TYPED_BYTES_MAX, limits::PATHS_MAX);
+                let expected = format!("at most {paths} paths, and {bytes} bytes of paths, URLs, SQL and the like");
                 return Err(Obstacle::Refused(Refusal { reason: ReasonCode::KindMismatch, pointer, expected }));
             }
             let one = of_value(contract, rule, value, files).map_err(|unfit| match unfit {

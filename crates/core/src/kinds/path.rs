@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Answer, Obstacle, Refusal, Unfit, unfit};
 use crate::facts::{Fact, FactType};
+use crate::json::Json;
 use crate::limits;
 use crate::ports::Files;
 use crate::reason::ReasonCode;
@@ -84,19 +85,38 @@ pub(super) fn facts(text: &str, place: &Place<'_>, files: &dyn Files) -> Answer 
     .into())
 }
 
+/// Refuses parameters of a protocol method that name refmon's own files: every `uri` in them, and what is subscribed to.
+pub(crate) fn no_files_of_ours(params: &Json<'_>, files: &dyn Files) -> Result<(), Obstacle> {
+    params.as_list().unwrap_or_default().iter().try_for_each(|item| no_files_of_ours(item, files))?;
+    for (key, value) in params.as_object().unwrap_or_default() {
+        match value {
+            Json::Text(uri) if key == "uri" => file_of(uri, files)?,
+            Json::List(uris) if key == "resourceSubscriptions" => {
+                uris.iter().filter_map(Json::as_text).try_for_each(|uri| file_of(uri, files))?;
+            }
+            inner => no_files_of_ours(inner, files)?,
+        }
+    }
+    Ok(())
+}
+
 /// Refuses the URI of a resource that is one of refmon's own files (`file:`, RFC 8089), or cannot be told from one. Which
 /// resources there are is the server's to say, so nothing else is known of them.
-pub(crate) fn file_of(uri: &str, files: &dyn Files) -> Result<(), Obstacle> {
+fn file_of(uri: &str, files: &dyn Files) -> Result<(), Obstacle> {
     let refused = |reason: ReasonCode, expected: &str| {
         Err(Obstacle::Refused(Refusal { reason, pointer: "/uri".to_owned(), expected: expected.to_owned() }))
     };
-    // Some programs take a bare path for one, and some ignore what stands before it.
-    let trimmed = uri.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
-    let bare = trimmed.starts_with(['/', '~', '.', '\\']);
-    if !bare && !trimmed.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
+    let ambiguous = |expected| refused(ReasonCode::AmbiguousText, expected);
+    // Some programs leave out what cannot stand in a URI (RFC 3986, section 2), and find another one.
+    if !uri.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"\\^`{|}".contains(&byte)) {
+        return ambiguous("a URI of the characters that one may have, others percent-encoded");
+    }
+    let scheme = uri.split(':').next().unwrap_or_default();
+    // Some programs take a bare path for a file's URI, and some `url:` for nothing.
+    let bare = uri.starts_with(['/', '~', '.']) || scheme.eq_ignore_ascii_case("url");
+    if !bare && !scheme.eq_ignore_ascii_case("file") {
         return Ok(());
     }
-    let ambiguous = |expected| refused(ReasonCode::AmbiguousText, expected);
     let Some(path) = uri.strip_prefix("file://").filter(|rest| rest.starts_with('/') && !rest.contains(['?', '#']))
     else {
         return ambiguous("a file's URI of the form `file:///folder/name`");

@@ -336,6 +336,9 @@ fn sql_reads_only_if_nothing_in_it_can_do_more() {
         "SELECT coalesce(a, 'x') FROM t;",
         "SELECT a, t.\\\"b\\\" FROM t WHERE a='it''s' AND b <> $1 AND c ->> 'k' LIKE 'x%'",
         "SELECT name FROM b\u{fc}cher WHERE d = DATE '2026-01-01'",
+        "SELECT 'a', 'b' FROM t JOIN u ON t.a = u.a AND t.b IN ('x','y') WHERE c IN ('z') ORDER BY 'a', 'b'",
+        "SELECT name FROM sqlite_master WHERE type = 'table'",
+        "SELECT \\\"First Name\\\" FROM t",
     ] {
         assert_eq!(
             of(read(), &text(sql).replace('\n', "\\n")).map(|facts| facts["write"].clone()),
@@ -385,6 +388,18 @@ fn sql_reads_only_if_nothing_in_it_can_do_more() {
         "SELECT X'41'",
         "SELECT 'a'\\\"b\\\"",
         "SELECT 'a",
+        // A table that is a file, an address or the file system; words that act without a semicolon before them.
+        "SELECT * FROM \\\"/etc/passwd\\\"",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM t, 'http://a.example/x.csv'",
+        "SELECT * FROM (SELECT * FROM t JOIN 'x.json' ON 1=1) y",
+        "SELECT * FROM ('x.json')",
+        "WITH x AS (SELECT * FROM \\\"a.parquet\\\") SELECT * FROM x",
+        "SELECT data FROM fsdir WHERE path='/etc/passwd'",
+        "SELECT * FROM pragma_database_list",
+        "SELECT 1 SHUTDOWN",
+        "SELECT 1 FROM t ROLLBACK",
+        "SELECT s.NEXTVAL FROM dual",
         "SELECT 1 \u{a0}-- x",
         "SELECT 1 \u{2003}FROM t",
     ] {
@@ -404,6 +419,23 @@ fn sql_has_its_verbs_as_facts_and_is_bounded() {
         let deep = format!("SELECT a{}", more.repeat(60_000 / more.len()));
         assert_eq!(of(read(), &text(&deep)), Err(ReasonCode::WriteRefused), "{more}");
     }
+    for (open, close) in
+        [("POSITION(", " IN 'b')"), ("(", ")"), ("CASE WHEN ", " THEN 1 END"), ("(SELECT ", ")"), ("abs(", ")")]
+    {
+        let nested = |depth: usize| format!("SELECT {}'a'{}", open.repeat(depth), close.repeat(depth));
+        assert_eq!(of(read(), &text(&nested(9))), Err(ReasonCode::WriteRefused), "{open}");
+        assert_eq!(of(read(), &text(&nested(40))), Err(ReasonCode::WriteRefused), "{open}");
+        let _parsed_or_not = of(read(), &text(&nested(8))).is_ok();
+    }
+    assert!(
+        of(
+            read(),
+            &text(
+                "SELECT a FROM (SELECT b AS a FROM (SELECT max(abs(c)) AS b FROM t WHERE d IN (SELECT e FROM u)) x) y"
+            )
+        )
+        .is_ok()
+    );
     let long = format!("SELECT a FROM t WHERE b IN (1{})", ",1".repeat(1_500));
     assert!(of(read(), &text(&long)).is_ok(), "what is long need not be deep");
 }
@@ -481,6 +513,7 @@ fn what_is_parsed_of_one_call_is_bounded_all_together() {
     assert_eq!(many(Kind::Sql { write: false }, &sql, 9), Err(ReasonCode::KindMismatch));
     assert_eq!(many(Kind::Content, &sql, 100), Ok(()), "what is not parsed may be long");
     let path = || Kind::Path { roots: vec![], base: None };
+    assert_eq!((many(path(), "\"/a\"", 256), many(path(), "\"/a\"", 257)), (Ok(()), Err(ReasonCode::KindMismatch)));
     assert_eq!(of(path(), &text(&format!("/{}", "a/".repeat(2_100)))), Err(ReasonCode::KindMismatch));
 }
 

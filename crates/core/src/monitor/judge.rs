@@ -203,10 +203,8 @@ pub fn judge(
         let expected = format!("no key that differs from `{known}` in case only");
         return judgement.expecting(Refusal { reason: ReasonCode::AmbiguousText, pointer: String::new(), expected });
     }
-    if let Operation::Method(_) = tool.contract.operation
-        && let Some(uri) = json.member("uri").and_then(Json::as_text)
-    {
-        match kinds::path::file_of(uri, situation.files) {
+    if let Operation::Method(_) = tool.contract.operation {
+        match kinds::path::no_files_of_ours(&json, situation.files) {
             Ok(()) => {}
             Err(Obstacle::Refused(refusal)) => return judgement.expecting(refusal),
             Err(Obstacle::Fault(fault)) => return judgement.faulted(&fault),

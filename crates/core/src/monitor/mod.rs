@@ -138,12 +138,10 @@ impl Monitor {
         }
     }
 
-    /// Why nothing of this caller goes on at present: a halt. It is for what is no call, and belongs to one that was permitted
-    /// before.
+    /// Why nothing of this caller goes on at present: a halt, which also stops what was permitted before it.
     #[must_use]
     pub fn precluded(&self, caller: &Caller) -> Option<Veto> {
-        let now = self.ports.clock.now();
-        self.ports.inspectors.iter().find_map(|inspector| inspector.preclude(caller, now))
+        self.ports.inspectors.iter().find_map(|inspector| inspector.preclude(caller, self.ports.clock.now()))
     }
 
     /// Denies a call for a reason that only its door knows (a limit, an identifier in use). It can only deny.
@@ -226,7 +224,6 @@ impl Monitor {
     }
 
     // --- the steps of submit, in order ---
-
     fn judge(&self, bundle: &Bundle, proposal: &Proposal, granted: &Grants) -> Judgement {
         let situation = Situation {
             bundle,

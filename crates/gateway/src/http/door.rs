@@ -48,37 +48,37 @@ impl Gate {
     /// Answers one HTTP request.
     pub(super) async fn handle(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> Answered {
         if let Err(status) = self.known.check(request.headers()) {
-            return refused(status, "this gateway is not known under that name, or the page is not one of its own");
+            let text = "this gateway is not known under that name, or the page is not one of its own";
+            return parting(refused(status, text));
         }
         if !request.headers().contains_key(TRANSFER_ENCODING) {
             return self.routed(request, peer).await;
         }
         // RFC 9112, section 6.1: with a length beside it, who stands in front may have seen another end of the request.
         // hyper hides a length that comes second, so that no request may follow any body in chunks.
-        let mut answer = if request.headers().contains_key(CONTENT_LENGTH) {
+        let answer = if request.headers().contains_key(CONTENT_LENGTH) {
             refused(StatusCode::BAD_REQUEST, "send `Content-Length` or `Transfer-Encoding`, not both")
         } else {
             self.routed(request, peer).await
         };
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        answer
+        parting(answer)
     }
 
     async fn routed(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> Answered {
         match request.uri().path() {
             "/mcp" => self.mcp(request, peer).await,
-            "/healthz" if request.method() == Method::GET => plain(StatusCode::OK, "alive\n"),
+            "/healthz" if request.method() == Method::GET => parting(plain(StatusCode::OK, "alive\n")),
             "/readyz" if request.method() == Method::GET => {
                 let said = readiness((self.ready)());
-                plain(said.status(), said.into_body())
+                parting(plain(said.status(), said.into_body()))
             }
             "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp"
                 if request.method() == Method::GET =>
             {
-                match self.authenticate.metadata() {
+                parting(match self.authenticate.metadata() {
                     Some(metadata) => json_answer(StatusCode::OK, metadata.into_bytes()),
                     None => refused(StatusCode::NOT_FOUND, "there is nothing here"),
-                }
+                })
             }
             _ => {
                 // Whoever numbers its requests finds the number in the answer, whatever that is (OpenID AuthZEN 1.0, 10.1.3).
@@ -96,12 +96,12 @@ impl Gate {
     async fn beside(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
         let (parts, body) = request.into_parts();
         if let Some(answer) = self.beside.as_ref().and_then(|beside| beside.public(&parts)) {
-            return answer.map(|body| Answer::Beside(body, None));
+            return parting(answer.map(|body| Answer::Beside(body, None)));
         }
         let answerer = self.beside.as_ref();
         let found = answerer.and_then(|beside| Some((beside, beside.body_bytes_max(parts.uri.path())?)));
         let Some((beside, bytes_max)) = found else {
-            return refused(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp");
+            return parting(refused(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp"));
         };
         let caller = match self.caller(&parts.headers, peer).await {
             Ok(caller) => caller,
@@ -132,7 +132,7 @@ impl Gate {
             if let Ok(challenge) = HeaderValue::from_str(&error.challenge) {
                 answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             }
-            Box::new(answer)
+            Box::new(parting(answer))
         })
     }
 
@@ -433,6 +433,12 @@ fn bad_session() -> Answered {
 }
 
 /// The answer for a session that has ended, never was, or is somebody else's.
+/// The last answer on its connection. Who has not said who it is, or may be read as two, keeps none.
+fn parting(mut answer: Answered) -> Answered {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
 fn crowded() -> Answered {
     refused(StatusCode::TOO_MANY_REQUESTS, "you have too many requests and streams open; close one first")
 }

@@ -25,8 +25,9 @@ use crate::hub::Hub;
 const CONNECTIONS_MAX: usize = 8_192;
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// How long a client may take to send the head of a request.
-const HEAD: Duration = Duration::from_secs(15);
+/// How long a client may take to send the head of a request, and be idle before it; and how long where many others come from
+/// the same place.
+const HEAD: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(2));
 /// How long requests under way may take to end when the gateway does.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long a client may read nothing of what is written to it.
@@ -113,12 +114,13 @@ impl Listener {
             drop(stream.set_nodelay(true));
             let (gate, tls, watcher) = (Arc::clone(&gate), self.tls.clone(), graceful.watcher());
             let loopback = from.ip().is_loopback();
+            let head = if counted.crowded { HEAD.1 } else { HEAD.0 };
             tokio::spawn(async move {
                 match tls {
-                    None => speak(stream, Peer::plain(loopback), gate, watcher).await,
+                    None => speak(stream, Peer::plain(loopback), gate, (watcher, head)).await,
                     Some(tls) => {
                         if let Some((stream, peer)) = tls.accept(stream, loopback).await {
-                            speak(stream, peer, gate, watcher).await;
+                            speak(stream, peer, gate, (watcher, head)).await;
                         }
                     }
                 }
@@ -132,7 +134,7 @@ impl Listener {
 }
 
 /// Speaks HTTP over a connection until it ends.
-async fn speak<S>(stream: S, peer: Peer, gate: Arc<Gate>, watcher: Watcher)
+async fn speak<S>(stream: S, peer: Peer, gate: Arc<Gate>, (watcher, head): (Watcher, Duration))
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -142,7 +144,7 @@ where
         async move { Ok::<_, Infallible>(gate.handle(request, &peer).await) }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES_MAX);
+    http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_BYTES_MAX);
     // What goes wrong with a connection is the client's to notice.
     drop(watcher.watch(http.serve_connection(TokioIo::new(Patient::new(stream, READ)), service)).await);
 }

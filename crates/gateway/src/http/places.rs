@@ -13,6 +13,8 @@ pub(super) struct Places(Mutex<HashMap<IpAddr, usize>>);
 pub(super) struct Counted {
     places: Arc<Places>,
     place: IpAddr,
+    /// Whether there are so many from there already that none may take its time.
+    pub(super) crowded: bool,
 }
 
 impl Places {
@@ -25,7 +27,7 @@ impl Places {
             return None;
         }
         *count = count.saturating_add(1);
-        Some(Counted { places: Arc::clone(self), place })
+        Some(Counted { places: Arc::clone(self), place, crowded: *count > max / 2 })
     }
 }
 
@@ -59,6 +61,7 @@ mod tests {
         let places = Arc::new(Places::default());
         let enter = |text: &str| places.enter(text.parse().unwrap(), 2);
         let (first, second) = (enter("127.0.0.1").unwrap(), enter("127.7.7.7").unwrap());
+        assert!(!first.crowded && second.crowded);
         assert!(enter("::1").is_none() && enter("::ffff:127.0.0.1").is_none());
         let _network = (enter("2001:db8::1").unwrap(), enter("2001:db8::ffff:1").unwrap());
         assert!(enter("2001:db8::2").is_none());

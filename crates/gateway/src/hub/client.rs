@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,8 @@ pub(crate) struct Client {
     /// Requests of the client under way, by its identifier.
     under_way: Mutex<HashMap<String, (Arc<Peer>, u64)>>,
     used: Mutex<Instant>,
+    /// Requests that are being served, whatever that takes: questions, several servers, streams.
+    serving: AtomicUsize,
     /// Calls that wait for a newer client's answers, by handle.
     parked: Mutex<Waiting<Parked>>,
     /// What older servers announce to a newer client.
@@ -120,6 +122,7 @@ impl Client {
             asked_last: AtomicU64::new(0),
             under_way: Mutex::default(),
             used: Mutex::new(Instant::now()),
+            serving: AtomicUsize::new(0),
             parked: Mutex::new(Waiting::at_most(PARKED_MAX)),
             heard: broadcast::channel(UNSOLICITED_MAX).0,
             hearing: AtomicBool::new(false),
@@ -166,7 +169,7 @@ impl Client {
     pub(super) fn is_idle(&self, now: Instant, limit: Duration) -> bool {
         // A newer client's announcements are read for as long as it is remembered.
         let streams = self.era() == Era::Legacy && self.stream.try_lock().is_err();
-        !streams && self.under_way().is_empty() && now.saturating_duration_since(self.last_used()) > limit
+        !streams && self.serving.load(Ordering::Acquire) == 0 && now.saturating_duration_since(self.last_used()) > limit
     }
 
     pub(super) fn last_used(&self) -> Instant {
@@ -191,9 +194,10 @@ impl Client {
         self.touch();
         let (out, received) = mpsc::channel(1);
         let client = Arc::clone(self);
+        self.serving.fetch_add(1, Ordering::AcqRel);
         self.parts.runtime.spawn(async move {
-            client.serve(message, headers, &out).await;
-            client.touch();
+            let serving = Serving(client);
+            serving.0.serve(message, headers, &out).await;
         });
         received
     }
@@ -425,6 +429,16 @@ impl Client {
 
     pub(super) fn under_way(&self) -> MutexGuard<'_, HashMap<String, (Arc<Peer>, u64)>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that is being served.
+struct Serving(Arc<Client>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.serving.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -15,9 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{Parts, SUBSCRIPTION};
 use crate::frame::Frame;
-use crate::link::{Link, Spec};
+use crate::link::{Link, Reach, Spec};
 use crate::message::{Kind, Message};
-use crate::session::Session;
+use crate::session::{Behind, Session};
 use crate::trace::{self, TraceParent};
 use crate::upstream::{Outbound, Upstream};
 
@@ -72,7 +72,7 @@ struct Desk {
 }
 
 /// Bytes of a message that is judged before anybody would notice, whatever is in it.
-pub(crate) const SHORT: usize = 16 * 1024;
+pub(crate) const SHORT: usize = 4 * 1024;
 
 /// Whose turn it is to be judged: the caller's own, and everybody's.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ impl Peer {
             Box::new(ToClient(Arc::clone(&desk))),
             link.upstream(),
             Arc::clone(&parts.observer),
-            Arc::clone(&spec.credentials),
+            Behind { credentials: Arc::clone(&spec.credentials), shared: matches!(spec.reach, Reach::Remote(_)) },
         ));
         *desk.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&session);
         let watched = Arc::clone(&desk);

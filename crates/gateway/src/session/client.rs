@@ -113,6 +113,13 @@ impl Session {
                 let range = message.span("arguments");
                 self.judge(Call { ask: ask(method, &message), message, range, id, shape, arrived })
             }
+            // Tasks are whoever's knows their names: another caller's at a server that all reach with one credential, or one
+            // whose output the agent must not see.
+            Treatment::Judged(task) if task.as_str().starts_with("tasks/") && self.hides_tasks() => {
+                let denied = self.refuse(Ask::Method(task), ReasonCode::UnknownMethod, message.bytes);
+                self.answer_client(Reply::denied(shape, &id, &denied));
+                Ok(())
+            }
             Treatment::Judged(method) => {
                 let range = message.body.clone();
                 self.judge(Call { ask: Ask::Method(method), message, range, id, shape, arrived })
@@ -130,6 +137,10 @@ impl Session {
                 self.pass_request(row, message, &id, Pending::Passed)
             }
         }
+    }
+
+    fn hides_tasks(&self) -> bool {
+        self.behind.shared || self.state().kept_task
     }
 
     fn no_room_for(&self, id: &Id) -> Option<ReasonCode> {
@@ -161,7 +172,8 @@ impl Session {
         // A task's result is fetched by another request, where an obligation on this one could not be met.
         let supported = if message.span("task").is_empty() { self.route.supported } else { &[] };
         let route = Route { supported, ..self.route.clone() };
-        let beside = if matches!(ask, Ask::Tool(_)) { message.beside() } else { String::new() };
+        // The parameters of a method are judged as a whole, but for `_meta`.
+        let beside = if matches!(ask, Ask::Tool(_)) { message.beside() } else { message.beside_envelope() };
         let parent = trace::of(&message);
         let (bytes, read) = message.apart();
         let proposal = Proposal::new(&route, ask, listing, bytes, range, arrived).beside(beside);
@@ -211,6 +223,9 @@ impl Session {
             return;
         }
         let pending = state.from_client.remove(&canonical);
+        if matches!(&pending, Some(Pending::Judged { flight, .. }) if flight.withholds()) {
+            state.quiet.insert(canonical.clone());
+        }
         state.cancelled.insert(canonical, self.clock.now());
         drop(state);
         if let Some(Pending::Judged { flight, .. }) = pending {

@@ -62,12 +62,20 @@ pub struct Session {
     to_client: Box<dyn Upstream>,
     to_server: Box<dyn Upstream>,
     observer: Arc<dyn Observer>,
-    /// What nothing from the server may show.
-    credentials: Arc<Credentials>,
+    behind: Behind,
     state: Mutex<State>,
     changed: Condvar,
     /// Held by the one caller that asks the server for its tools; the others wait for the answer.
     asking: Mutex<()>,
+}
+
+/// What is known of the server behind a session.
+#[derive(Debug, Clone, Default)]
+pub struct Behind {
+    /// What nothing from the server may show.
+    pub credentials: Arc<Credentials>,
+    /// Whether other callers are behind the same credential there: what the server keeps for one of them it keeps for all.
+    pub shared: bool,
 }
 
 /// Obligations that a session can carry out.
@@ -79,6 +87,10 @@ struct State {
     from_server: HashMap<String, Pending>,
     /// Requests that the client cancelled.
     cancelled: cancelled::Cancelled,
+    /// Those of them whose output the agent must not see.
+    quiet: BTreeSet<String>,
+    /// Whether the server made a task of a call whose output the agent must not see: its result is fetched by another request.
+    kept_task: bool,
     tools: listing::Tools,
     quarantined: BTreeSet<(ToolName, Pin)>,
     server_gone: bool,
@@ -108,10 +120,10 @@ impl Session {
         to_client: Box<dyn Upstream>,
         to_server: Box<dyn Upstream>,
         observer: Arc<dyn Observer>,
-        credentials: Arc<Credentials>,
+        behind: Behind,
     ) -> Self {
         let (state, changed, asking) = (Mutex::default(), Condvar::new(), Mutex::default());
-        Self { monitor, clock, route, to_client, to_server, observer, credentials, state, changed, asking }
+        Self { monitor, clock, route, to_client, to_server, observer, behind, state, changed, asking }
     }
 
     /// Ends one request whose answer will not come, because the way to the server failed: the client is told, and

@@ -13,7 +13,7 @@ use refmon_core::untrusted::Shown;
 use serde_json::json;
 
 use super::listing::Asked;
-use super::{Pending, Session, code, untrusted};
+use super::{Pending, Session, State, code, untrusted};
 use crate::frame::Frame;
 use crate::message::{Id, Kind, Message, id_of_refused};
 use crate::method::{Cleared, Side, Treatment, VERSIONS, find};
@@ -21,7 +21,12 @@ use crate::reply::{Reply, Shape};
 use crate::upstream::Outbound;
 
 /// Notifications with words of the server's own about a call that is under way. They say which one it is, or not.
-const OUTPUT: &[&str] = &["notifications/progress", "notifications/message", "notifications/tasks/status"];
+const OUTPUT: &[&str] = &[
+    "notifications/progress",
+    "notifications/message",
+    "notifications/tasks/status",
+    "notifications/resources/updated",
+];
 
 impl Session {
     /// Handles a frame of the server.
@@ -37,7 +42,7 @@ impl Session {
                 return Ok(());
             }
         };
-        if self.credentials.shown_in(&bytes) {
+        if self.behind.credentials.shown_in(&bytes) {
             self.observer.notice("the server repeated a credential that it was given; the message was dropped");
             self.refuse_answer(bytes, "it shows a credential of the operator's");
             return Ok(());
@@ -121,6 +126,10 @@ impl Session {
 
     /// A server that asks for an effect (sampling, elicitation, roots) is judged like an agent that does.
     fn judge_server(&self, message: Message, method: Method, id: &Id) -> io::Result<()> {
+        if self.withholds() {
+            let denied = self.refuse(Ask::Method(method), ReasonCode::ObligationUnsupported, message.bytes);
+            return self.answer_server(Reply::denied(Shape::Method, id, &denied));
+        }
         let (range, now) = (message.body.clone(), self.clock.now());
         let listing = Arc::new(Listing::default());
         let proposal = Proposal::new(&self.route, Ask::Method(method), listing, message.bytes, range, now);
@@ -170,13 +179,13 @@ impl Session {
         self.to_client.send(Outbound::cleared(cleared))
     }
 
-    /// Whether a call is under way whose output the agent must not see.
+    /// Whether a call is under way whose output the agent must not see, or was cancelled and may go on.
     fn withholds(&self) -> bool {
-        let state = self.state();
-        state
-            .from_client
-            .values()
-            .any(|pending| matches!(pending, Pending::Judged { flight, .. } if flight.withholds()))
+        let mut state = self.state();
+        let State { quiet, cancelled, from_client, .. } = &mut *state;
+        quiet.retain(|id| cancelled.contains(id));
+        let withheld = |pending: &Pending| matches!(pending, Pending::Judged { flight, .. } if flight.withholds());
+        !quiet.is_empty() || from_client.values().any(withheld)
     }
 
     fn server_answer(&self, message: Message, id: &Id) -> io::Result<()> {
@@ -193,7 +202,16 @@ impl Session {
         };
         // A client acts on requests inside any answer, whatever else the answer says of itself.
         let shape = if let Pending::Judged { shape, .. } = &pending { *shape } else { Shape::Method };
-        let denied = self.deny_input(&message, shape, id);
+        let quiet = matches!(&pending, Pending::Judged { flight, .. } if flight.withholds());
+        if quiet && (!message.span("task").is_empty() || message.text("resultType").as_deref() == Some("task")) {
+            self.state().kept_task = true;
+        }
+        let denied = if quiet && !message.span("inputRequests").is_empty() {
+            let denied = self.refuse(Ask::Unknown, ReasonCode::ObligationUnsupported, Vec::new());
+            Some(Reply::denied(shape, id, &denied))
+        } else {
+            self.deny_input(&message, shape, id)
+        };
         match (pending, denied) {
             (Pending::Judged { flight, .. }, denied) => {
                 let status = status(&message);
