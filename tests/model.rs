@@ -115,6 +115,11 @@ impl Model {
                 return self.run(tool, withhold, "approved");
             }
         }
+        // What a person has denied stays denied until its hold is over.
+        if self.holds.iter().any(|hold| hold.0 == key && hold.1 == "denied" && hold.2 > now) {
+            let recorded = self.record("attempt deny approval.denied".to_owned());
+            return if recorded { "deny approval.denied".to_owned() } else { "deny audit.unavailable".to_owned() };
+        }
         if !self.holds.iter().any(|hold| hold.0 == key && hold.1 == "pending" && hold.2 > now) {
             self.holds.push((key, "pending", now + HOLD_SECONDS));
         }
@@ -137,7 +142,7 @@ impl Model {
             && hold.1 == "pending"
             && hold.2 > self.now
         {
-            (hold.1, hold.2) = (if approve { "approved" } else { "denied" }, self.now + HOLD_SECONDS);
+            *hold = if approve { (hold.0, "approved", self.now + HOLD_SECONDS) } else { (hold.0, "denied", hold.2) };
         }
     }
 

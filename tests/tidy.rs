@@ -21,7 +21,8 @@ use refmon_gateway::method::{Side, TABLE, Treatment, VERSIONS};
 
 /// What each crate may depend on, among refmon's own.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("refmon-core", &[]),
+    ("refmon-json", &[]),
+    ("refmon-core", &["refmon-json"]),
     ("refmon-policy", &["refmon-core"]),
     ("refmon-audit", &["refmon-core"]),
     ("refmon-store", &["refmon-core"]),
@@ -51,10 +52,10 @@ const CORE_LINES_MAX: usize = 4_000;
 /// `lib.rs` and `mod.rs` hold declarations and the module's essay. These hold logic too. The list may only shrink.
 const MODULES_WITH_LOGIC: &[(&str, &str)] = &[
     ("crates/audit/src/record/mod.rs", "the one entry and the one exit of the encoding"),
-    ("crates/core/src/json/mod.rs", "the type that the module is about"),
     ("crates/core/src/kinds/mod.rs", "the choice of the kind; each kind has its own file"),
     ("crates/core/src/monitor/mod.rs", "the choke point: whoever opens the module should meet it first"),
     ("crates/gateway/src/session/mod.rs", "the state that both directions share"),
+    ("crates/json/src/lib.rs", "the type that the crate is about"),
     ("crates/policy/src/compile/mod.rs", "the entry to the compiler"),
     ("crates/policy/src/engine/mod.rs", "the entry to the engine"),
     ("crates/policy/src/lint/mod.rs", "the list of lints"),
@@ -181,7 +182,8 @@ fn the_lints_are_denied_everywhere() {
 #[test]
 fn files_are_small() {
     for (file, text) in sources() {
-        let core = file.starts_with("crates/core/src/") && !only_tests(&file);
+        let core =
+            ["crates/core/src/", "crates/json/src/"].iter().any(|place| file.starts_with(place)) && !only_tests(&file);
         let lines = lines(&file, &text);
         let max = if core { CORE_FILE_LINES_MAX } else { FILE_LINES_MAX };
         assert!(lines <= max, "{file} has {lines} lines, at most {max} are allowed: split it where a chapter ends");

@@ -21,13 +21,15 @@ use refmon_core::ids::{
 use refmon_core::json::Json;
 use refmon_core::monitor::{Monitor, Ports};
 use refmon_core::ports::{
-    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, NoGrants, Policy,
+    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, NoGrants, Placed, Policy,
     Question, Wait,
 };
 use refmon_core::record::{Commitment, Record};
+use refmon_core::record::Resolved;
+use refmon_server::holds::{Decided, Query};
 use refmon_server::{Directory, Halt, Halts, Known, Parts, Server, Servers};
 
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 9] = [
     "/access/v1/evaluation",
     "/access/v1/evaluations",
     "/access/v1/search/subject",
@@ -35,6 +37,8 @@ const PATHS: [&str; 7] = [
     "/access/v1/search/action",
     "/v1/calls",
     "/v1/calls/01900000-0000-7000-8000-000000000000/outcome",
+    "/v1/holds/01900000-0000-7000-8000-000000000000/approve",
+    "/v1/holds/01900000-0000-7000-8000-000000000000/deny",
 ];
 
 struct World(AtomicU64);
@@ -74,8 +78,8 @@ impl Holds for World {
         Ok(None)
     }
 
-    fn place(&self, _: &Caller, request: &HoldRequest<'_>) -> Result<HoldId, Fault> {
-        Ok(request.id)
+    fn place(&self, _: &Caller, request: &HoldRequest<'_>) -> Result<Placed, Fault> {
+        Ok(Placed::Waits(request.id))
     }
 
     fn spend(&self, _: &Caller, _: &Approval, _: Moment) -> Result<bool, Fault> {
@@ -86,6 +90,25 @@ impl Holds for World {
 impl Files for World {
     fn locate(&self, _: &str, _: &[std::path::PathBuf]) -> Result<Location, Fault> {
         Err(Fault::unavailable("files"))
+    }
+}
+
+impl refmon_server::Holds for World {
+    fn list(&self, _: &Caller, _: &Query) -> Result<serde_json::Value, Fault> {
+        Ok(serde_json::Value::Null)
+    }
+
+    fn find(&self, _: &Caller, _: HoldId) -> Result<Option<serde_json::Value>, Fault> {
+        Ok(None)
+    }
+
+    fn decide(&self, _: &Caller, _: HoldId, _: Resolved, reason: Option<&str>) -> Result<Decided, Fault> {
+        assert!(reason.is_none_or(|reason| reason.len() <= 1_024));
+        Ok(Decided::Missing)
+    }
+
+    fn figures(&self, _: &Caller) -> Result<Option<serde_json::Value>, Fault> {
+        Ok(None)
     }
 }
 
@@ -171,7 +194,7 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
         // What was permitted is given up at once: nothing stays from one input to the next.
         outcome_seconds: 0,
     };
-    Server::new(world, parts, true).expect("randomness")
+    Server::new(Arc::<World>::clone(&world), world, parts, true).expect("randomness")
 });
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =

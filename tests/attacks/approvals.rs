@@ -4,16 +4,24 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use proptest::prelude::*;
+use refmon_core::bundle::{Bundle, Listing, Tool};
 use refmon_core::caller::Caller;
-use refmon_core::digest::Binding;
-use refmon_core::ids::{AgentId, ApprovalKind, HoldId, TenantId, UserId};
-use refmon_core::ports::{HoldRequest, Holds as _, Moment};
+use refmon_core::contract::{Effect, HoldMode};
+use refmon_core::decision::Ruling;
+use refmon_core::digest::{Binding, BundleDigest, Pin};
+use refmon_core::ids::{AgentId, ApprovalKind, HoldId, ServerName, TenantId, ToolName, TrajectoryId, UserId};
+use refmon_core::monitor::{Ask, Monitor, Proposal, Route, Verdict};
+use refmon_core::ports::{Clock as _, HoldRequest, Holds as _, Moment, Placed, Policy, Question};
+use refmon_core::reason::ReasonCode;
+use refmon_core::record::{Door, Resolved};
 use refmon_store::Stores;
-use refmon_store::holds::{Decided, HoldState};
+use refmon_store::desk::Decided;
+use refmon_store::holds::HoldState;
 use serde_json::json;
 
 use crate::stage::{Setting, Stage, bundle, call, code, definitions, folder, sources};
-use crate::support::{self, HOLD_SECONDS};
+use crate::support::{self, HOLD_SECONDS, World};
 
 const CALL: &str = r#"{"q":"a"}"#;
 
@@ -91,7 +99,11 @@ fn a_refused_hold_is_no_approval() {
     let stage = Stage::new();
     let hold = stage.held(&call(1, "delete", CALL));
     stage.world.decide(hold, false);
-    stage.held(&call(2, "delete", CALL));
+    assert_eq!(code(&stage.refused(call(2, "delete", CALL))), "approval.denied");
+    stage.held(&call(3, "delete", r#"{"q":"b"}"#));
+    stage.world.now_s.fetch_add(HOLD_SECONDS, Ordering::SeqCst);
+    stage.held(&call(4, "delete", CALL));
+    assert_eq!(stage.permits(), 0);
 }
 
 #[test]
@@ -122,16 +134,32 @@ fn at(seconds: u64) -> Moment {
 
 fn placed(stores: &Stores, id: u8, now: u64) -> HoldId {
     let approvals = [ApprovalKind::parse("operator").unwrap()];
+    let contract = support::contract("delete", &[Effect::Destructive], &[], HoldMode::Policy, 1);
     let request = HoldRequest {
         id: HoldId::from_bytes([id; 16]),
         binding: Binding::from_bytes([7; 32]),
         approvals: &approvals,
+        approvers: 1,
+        contract: &contract,
         action: "s/delete@1",
         arguments: r#"{"card":"4111-canary"}"#,
         explanation: "because",
+        reason: ReasonCode::PolicyHold,
+        targets: &[],
+        door: Door::Library,
+        trajectory: TrajectoryId::from_bytes([1; 16]),
         now: at(now),
     };
-    stores.place(&support::caller("t", &[]), &request).unwrap()
+    match stores.place(&support::caller("t", &[]), &request).unwrap() {
+        Placed::Waits(hold) => hold,
+        other => panic!("it does not wait: {other:?}"),
+    }
+}
+
+/// The person at the machine decides.
+fn decide(stores: &Stores, hold: HoldId, approve: bool, now: u64) -> Decided {
+    let resolved = if approve { Resolved::Approved } else { Resolved::Denied };
+    stores.desk_at_machine(&support::caller("t", &[])).decide(hold, resolved, None, at(now), |_| Ok(())).unwrap()
 }
 
 #[test]
@@ -141,7 +169,7 @@ fn of_many_processes_that_race_for_an_approval_one_gets_it() {
     let (me, first) = (support::caller("t", &[]), open());
     for round in 1..=20 {
         let hold = placed(&first, round, 1);
-        assert_eq!(first.of(&me).decide(hold, true, "u", at(2), || Ok(())).unwrap(), Decided::Done);
+        assert!(matches!(decide(&first, hold, true, 2), Decided::Done(_)));
         let start = std::sync::Barrier::new(4);
         let racer = || {
             let stores = open();
@@ -163,23 +191,15 @@ fn a_decision_is_final_whoever_decides_again() {
     let stores = Stores::open(&folder.path().join("state.db")).unwrap();
     let (me, binding) = (support::caller("t", &[]), Binding::from_bytes([7; 32]));
     let denied = placed(&stores, 1, 1);
-    assert_eq!(stores.of(&me).decide(denied, false, "u", at(2), || Ok(())).unwrap(), Decided::Done);
-    assert_eq!(
-        stores.of(&me).decide(denied, true, "u", at(3), || Ok(())).unwrap(),
-        Decided::NotPending(HoldState::Denied)
-    );
-    let again = placed(&stores, 2, 4);
+    assert!(matches!(decide(&stores, denied, false, 2), Decided::Done(_)));
+    assert_eq!(decide(&stores, denied, true, 3), Decided::NotPending(HoldState::Denied));
+    let later = HOLD_SECONDS + 4;
+    let again = placed(&stores, 2, later);
     assert_ne!(again, denied);
-    assert_eq!(
-        stores.of(&me).decide(denied, true, "u", at(5), || Ok(())).unwrap(),
-        Decided::NotPending(HoldState::Denied)
-    );
-    assert_eq!(stores.approved(&me, &binding, at(6)).unwrap(), None, "neither the old hold nor the new one");
-    assert_eq!(stores.of(&me).decide(again, true, "u", at(7), || Ok(())).unwrap(), Decided::Done);
-    assert_eq!(
-        stores.of(&me).decide(again, false, "u", at(8), || Ok(())).unwrap(),
-        Decided::NotPending(HoldState::Approved)
-    );
+    assert_eq!(decide(&stores, denied, true, later + 1), Decided::NotPending(HoldState::Denied));
+    assert_eq!(stores.approved(&me, &binding, at(later + 2)).unwrap(), None, "neither the old hold nor the new one");
+    assert!(matches!(decide(&stores, again, true, later + 3), Decided::Done(_)));
+    assert_eq!(decide(&stores, again, false, later + 4), Decided::NotPending(HoldState::Approved));
 }
 
 #[test]
@@ -199,7 +219,7 @@ fn arguments_are_gone_from_every_file_after_the_decision_while_a_session_goes_on
     let open = || Stores::open(&folder.path().join("state.db")).unwrap();
     let (session, person) = (open(), open());
     let hold = placed(&session, 1, 1);
-    person.of(&support::caller("t", &[])).decide(hold, true, "u", at(2), || Ok(())).unwrap();
+    decide(&person, hold, true, 2);
     drop(person);
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let path = entry.unwrap().path();
@@ -216,7 +236,7 @@ fn an_approval_does_not_come_back_when_the_clock_goes_back() {
     let stores = Stores::open(&folder.path().join("state.db")).unwrap();
     let me = support::caller("t", &[]);
     let hold = placed(&stores, 1, 1_000_000);
-    stores.of(&me).decide(hold, true, "u", at(1_000_001), || Ok(())).unwrap();
+    decide(&stores, hold, true, 1_000_001);
     let binding = Binding::from_bytes([7; 32]);
     assert!(stores.approved(&me, &binding, at(1_000_002)).unwrap().is_some());
     let a_day_before = at(1_000_000 - 86_400);
@@ -238,4 +258,139 @@ fn an_approval_is_not_for_input_that_nobody_saw() {
     let more = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"delete","arguments":{"q":"a"},"inputResponses":{"which":{"action":"accept","content":{"path":"/"}}},"requestState":"other"}}"#;
     stage.held(more);
     assert_eq!(stage.permits(), 0);
+}
+
+// === the law: an approval permits its own call and no other ===
+
+/// One call, with everything that an approval is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Bound {
+    tenant: u8,
+    user: u8,
+    agent: u8,
+    /// The host that names the caller: its user and its agent.
+    host: Option<(u8, u8)>,
+    server: u8,
+    tool: u8,
+    version: u32,
+    pin: u8,
+    arguments: Vec<(String, i32)>,
+    beside: u8,
+    bundle: u8,
+}
+
+impl Bound {
+    fn caller(&self) -> Caller {
+        let tenant = TenantId::parse(&format!("t{}", self.tenant)).unwrap();
+        let user = |number: u8| UserId::parse(&format!("u{number}")).unwrap();
+        let agent = |number: u8| AgentId::parse(&format!("a{number}")).unwrap();
+        match self.host {
+            None => Caller::local(tenant, user(self.user), agent(self.agent), []),
+            Some((host_user, host_agent)) => {
+                let host = Arc::new(Caller::local(tenant, user(host_user), agent(host_agent), []));
+                Caller::asserted(&host, user(self.user), agent(self.agent), [])
+            }
+        }
+    }
+
+    /// Puts the bundle of this call in force, and submits it.
+    fn submit(&self, world: &World, monitor: &Monitor) -> Verdict {
+        let tools = [0, 1].into_iter().flat_map(|server| [0, 1].map(|tool| (server, tool))).map(|(server, tool)| {
+            let mut contract =
+                support::contract(&format!("k{tool}"), &[Effect::Write], &[], HoldMode::Policy, self.pin);
+            (contract.server, contract.version) = (ServerName::parse(&format!("s{server}")).unwrap(), self.version);
+            Tool { properties: ["a".to_owned()].into(), ..support::tool(contract) }
+        });
+        monitor.activate(Bundle::new(BundleDigest::from_bytes([self.bundle; 32]), tools, Box::new(Asking))).unwrap();
+        let members: Vec<String> = self.arguments.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+        let bytes = format!("{{{}}}", members.join(",")).into_bytes();
+        let route = Route {
+            door: Door::Library,
+            caller: Arc::new(self.caller()),
+            trajectory: TrajectoryId::from_bytes([1; 16]),
+            server: ServerName::parse(&format!("s{}", self.server)).unwrap(),
+            supported: &[],
+        };
+        let name = format!("k{}", self.tool);
+        let listing = Listing::new([(ToolName::parse(&name).unwrap(), Pin::from_bytes([self.pin; 32]))]);
+        let range = 0..bytes.len();
+        let proposal = Proposal::new(&route, Ask::Tool(name), Arc::new(listing), bytes, range, world.now());
+        monitor.submit(if self.beside == 0 { proposal } else { proposal.beside(format!("{{\"x\":{}}}", self.beside)) })
+    }
+
+    /// The same call with one thing changed.
+    fn changed(&self, what: usize) -> Self {
+        let mut other = self.clone();
+        match what {
+            0 => other.tenant += 1,
+            1 => other.user += 1,
+            2 => other.agent += 1,
+            3 => other.host = if self.host.is_some() { None } else { Some((9, 9)) },
+            4 => other.host = Some(self.host.map_or((8, 8), |(user, agent)| (user + 1, agent))),
+            5 => other.host = Some(self.host.map_or((7, 7), |(user, agent)| (user, agent + 1))),
+            6 => other.server = 1 - self.server,
+            7 => other.tool = 1 - self.tool,
+            8 => other.version += 1,
+            9 => other.pin += 1,
+            10 => other.bundle += 1,
+            11 => other.beside += 1,
+            12 => other.arguments.push(("more".to_owned(), 0)),
+            13 => drop(other.arguments.pop()),
+            _ => other.arguments.iter_mut().for_each(|(_, value)| *value = value.wrapping_add(1)),
+        }
+        other
+    }
+}
+
+/// Asks for an approval of everything.
+struct Asking;
+
+impl Policy for Asking {
+    fn rule(&self, question: &Question<'_>) -> Ruling {
+        let operator = ApprovalKind::parse("operator").unwrap();
+        if question.granted.approvals().contains(&operator) {
+            return Ruling::Permit { policies: Vec::new(), obligations: Vec::new() };
+        }
+        Ruling::Hold { policies: Vec::new(), approvals: vec![operator], approvers: 1, explanation: None }
+    }
+
+    fn conceivable(&self, _: &Caller, _: &Tool) -> bool {
+        true
+    }
+}
+
+fn any_bound() -> impl Strategy<Value = Bound> {
+    let who = (0..3u8, 0..3u8, 0..3u8, proptest::option::of((3..5u8, 3..5u8)));
+    let what = (0..2u8, 0..2u8, 1..4u32, 1..4u8, 0..2u8, 0..3u8);
+    let arguments = proptest::collection::btree_map("[a-d]{1,3}", any::<i32>(), 1..4);
+    (who, what, arguments).prop_map(|((tenant, user, agent, host), what, arguments)| {
+        let (server, tool, version, pin, beside, bundle) = what;
+        let arguments = arguments.into_iter().collect();
+        Bound { tenant, user, agent, host, server, tool, version, pin, arguments, beside, bundle }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn an_approval_never_permits_any_call_but_its_own(
+        bound in any_bound(),
+        changes in proptest::collection::vec(0..15usize, 1..6),
+        seconds in 0..2 * HOLD_SECONDS,
+    ) {
+        let world = Arc::new(World::default());
+        let monitor = support::monitor(&world, support::bundle(0, []));
+        let Verdict::Hold(held) = bound.submit(&world, &monitor) else { return Err(TestCaseError::fail("not held")) };
+        world.decide(held.hold(), true);
+        for change in changes {
+            let other = bound.changed(change);
+            prop_assert_ne!(&other, &bound);
+            let verdict = other.submit(&world, &monitor);
+            prop_assert!(!matches!(verdict, Verdict::Permit(_)), "{} of {:?}", change, bound);
+        }
+        world.now_s.fetch_add(seconds, Ordering::SeqCst);
+        let own = matches!(bound.submit(&world, &monitor), Verdict::Permit(_));
+        prop_assert_eq!(own, seconds < HOLD_SECONDS, "its own call, in time");
+        prop_assert!(!matches!(bound.submit(&world, &monitor), Verdict::Permit(_)), "a second time");
+    }
 }

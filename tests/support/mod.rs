@@ -24,7 +24,7 @@ use refmon_core::ids::{
 };
 use refmon_core::monitor::{Ask, Monitor, Ports, Proposal, Route};
 use refmon_core::ports::{
-    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, Policy,
+    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, Placed, Policy,
     Question, ScopeGrant, ScopeGrants, Wait,
 };
 use refmon_core::reason::ReasonCode;
@@ -50,6 +50,7 @@ pub struct Held {
     pub tenant: String,
     pub binding: Binding,
     pub approvals: Vec<ApprovalKind>,
+    pub approvers: u8,
     pub state: &'static str,
     pub expires_s: u64,
 }
@@ -72,7 +73,10 @@ impl World {
         let Some(held) = holds.get_mut(id.as_bytes()) else { return };
         if held.state == "pending" && held.expires_s > now {
             held.state = if approve { "approved" } else { "denied" };
-            held.expires_s = now + HOLD_SECONDS;
+            // What was denied is over when its hold is.
+            if approve {
+                held.expires_s = now + HOLD_SECONDS;
+            }
         }
     }
 }
@@ -145,34 +149,37 @@ impl Holds for World {
                 && held.state == "approved"
                 && held.expires_s > now.unix_us / 1_000_000
         };
-        Ok(holds
-            .iter()
-            .find(|(_, held)| fits(held))
-            .map(|(id, held)| Approval { hold: HoldId::from_bytes(*id), approvals: held.approvals.clone() }))
+        Ok(holds.iter().find(|(_, held)| fits(held)).map(|(id, held)| Approval {
+            hold: HoldId::from_bytes(*id),
+            approvals: held.approvals.clone(),
+            approvers: held.approvers,
+        }))
     }
 
-    fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<HoldId, Fault> {
+    fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<Placed, Fault> {
         self.step()?;
         let now = request.now.unix_us / 1_000_000;
         let mut holds = self.holds.lock().unwrap();
         let same = |held: &&Held| {
             held.tenant == caller.tenant().as_str()
                 && held.binding == request.binding
-                && held.state == "pending"
+                && matches!(held.state, "pending" | "denied")
                 && held.expires_s > now
         };
-        if let Some((id, _)) = holds.iter().find(|(_, held)| same(held)) {
-            return Ok(HoldId::from_bytes(*id));
+        if let Some((id, held)) = holds.iter().find(|(_, held)| same(held)) {
+            let id = HoldId::from_bytes(*id);
+            return Ok(if held.state == "denied" { Placed::Denied(id) } else { Placed::Waits(id) });
         }
         let held = Held {
             tenant: caller.tenant().to_string(),
             binding: request.binding,
             approvals: request.approvals.to_vec(),
+            approvers: request.approvers,
             state: "pending",
             expires_s: now + HOLD_SECONDS,
         };
         holds.insert(*request.id.as_bytes(), held);
-        Ok(request.id)
+        Ok(Placed::Waits(request.id))
     }
 
     fn spend(&self, _: &Caller, approval: &Approval, _: Moment) -> Result<bool, Fault> {
@@ -225,7 +232,7 @@ impl Policy for Table {
             if missing.is_empty() {
                 Ruling::Permit { policies: policies.clone(), obligations: vec![] }
             } else {
-                Ruling::Hold { policies: policies.clone(), approvals: missing, explanation: None }
+                Ruling::Hold { policies: policies.clone(), approvals: missing, approvers: 1, explanation: None }
             }
         };
         match self.0.get(&question.tool.contract.operation.to_string()) {

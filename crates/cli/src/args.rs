@@ -267,12 +267,20 @@ pub(crate) enum HoldsCommand {
     Approve {
         /// The hold's identifier
         id: String,
+        /// Why, for people; it is kept with the hold, and not in the evidence
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
-    /// Refuse this call
+    /// Refuse this call until its hold is over
     Deny {
         /// The hold's identifier
         id: String,
+        /// Why, for people; it is kept with the hold, and not in the evidence
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
+    /// Say how much is asked of people, and what they say
+    Figures,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,23 +8,33 @@ use bytes::Bytes;
 use http::{Request, Response};
 use refmon_audit::commitments::KeyFolder;
 use refmon_core::caller::Caller;
+use refmon_core::ids::HoldId;
 use refmon_core::ports::{Clock, Commitments as _, Fault, Journal as _, Wait};
-use refmon_core::record::Deed;
+use refmon_core::record::{Deed, Resolved};
 use refmon_gateway::http::{Answering, Beside};
 use refmon_gateway::session::Observer;
 use refmon_gateway::system::System;
-use refmon_server::{Body, Halt, Halts, Parts, Server};
+use refmon_server::holds::{Decided, Query};
+use refmon_server::{Body, Halt, Halts, Holds, Parts, Server};
+use refmon_store::Stores;
 use refmon_store::authority::Switch;
+use refmon_store::desk::{self, Place};
+use refmon_store::holds::HoldState;
+use serde_json::Value;
 
 use crate::access;
 use crate::commands::grant::act;
 use crate::config::ConfigError;
 use crate::halts;
 use crate::home::{Assembled, Home};
+use crate::queue;
 use crate::waiting::Evidence;
 
 /// The APIs, behind the gateway's port.
-pub(crate) struct Apis(Arc<Server>);
+pub(crate) struct Apis {
+    server: Arc<Server>,
+    holds: Arc<TenantHolds>,
+}
 
 impl Apis {
     pub(crate) fn new(home: &Home, parts: &Assembled, observer: Arc<dyn Observer>) -> Result<Self> {
@@ -34,8 +44,15 @@ impl Apis {
             keys: home.keys()?,
             journal: Arc::clone(&parts.journal),
             clock: Arc::clone(&parts.clock),
-            observer,
+            observer: Arc::clone(&observer),
         };
+        let holds = Arc::new(TenantHolds {
+            stores: home.stores()?,
+            keys: home.keys()?,
+            journal: Arc::clone(&parts.journal),
+            clock: Arc::clone(&parts.clock),
+            observer,
+        });
         let access = &home.config.access;
         let nothing = || ConfigError::new(format!("{} has no [[server]]", home.file.display()));
         let parts = Parts {
@@ -48,21 +65,26 @@ impl Apis {
             outcome_seconds: access.outcome_seconds(),
         };
         let secure = home.config.listen.tls.is_some() || home.config.listen.behind_tls;
-        Ok(Self(Arc::new(Server::new(Arc::new(halts), parts, secure)?)))
+        let queue: Arc<dyn Holds> = Arc::<TenantHolds>::clone(&holds);
+        Ok(Self { server: Arc::new(Server::new(Arc::new(halts), queue, parts, secure)?), holds })
     }
 
-    /// Gives up, every second, what hosts do not report in time.
+    /// Gives up, every second, what hosts do not report in time, and forgets what was held and is over.
     pub(crate) fn sweeping(&self) -> Sweeping {
-        let server = Arc::clone(&self.0);
+        let (server, holds) = (Arc::clone(&self.server), Arc::clone(&self.holds));
         let sweeps = tokio::spawn(async move {
             let mut every = tokio::time::interval(Duration::from_secs(1));
             loop {
                 every.tick().await;
-                let server = Arc::clone(&server);
-                drop(tokio::task::spawn_blocking(move || server.sweep()).await);
+                let (server, holds) = (Arc::clone(&server), Arc::clone(&holds));
+                let sweep = move || {
+                    server.sweep();
+                    holds.sweep();
+                };
+                drop(tokio::task::spawn_blocking(sweep).await);
             }
         });
-        Sweeping { sweeps, server: Arc::clone(&self.0) }
+        Sweeping { sweeps, server: Arc::clone(&self.server) }
     }
 }
 
@@ -83,15 +105,15 @@ impl Sweeping {
 
 impl Beside for Apis {
     fn body_bytes_max(&self, path: &str) -> Option<usize> {
-        self.0.body_bytes_max(path)
+        self.server.body_bytes_max(path)
     }
 
     fn public(&self, head: &http::request::Parts) -> Option<Response<Body>> {
-        self.0.public(head)
+        self.server.public(head)
     }
 
     fn answer<'a>(&'a self, caller: Arc<Caller>, request: Request<Bytes>) -> Answering<'a> {
-        Box::pin(self.0.answer(caller, request))
+        Box::pin(self.server.answer(caller, request))
     }
 }
 
@@ -139,5 +161,60 @@ impl Halts for TenantHalts {
 
     fn take_off(&self, caller: &Caller) -> Result<bool, Fault> {
         halts::take_off(&self.switch, caller, |deed| self.record(caller, deed)).map_err(|error| self.failed(&error))
+    }
+}
+
+/// The queue for callers with a credential. It is the one of `refmon holds`, but nobody is at the machine here.
+struct TenantHolds {
+    stores: Stores,
+    keys: KeyFolder,
+    journal: Arc<Evidence>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+}
+
+impl TenantHolds {
+    /// The caller learns that it did not work, the operator why.
+    fn failed(&self, error: impl Into<anyhow::Error>) -> Fault {
+        self.observer.notice(&format!("the queue of held calls failed: {:#}", error.into()));
+        Fault::unavailable("the queue")
+    }
+
+    fn sweep(&self) {
+        if let Err(error) = self.stores.expire_holds(self.clock.now()) {
+            drop(self.failed(error));
+        }
+    }
+}
+
+impl Holds for TenantHolds {
+    fn list(&self, caller: &Caller, query: &Query) -> Result<Value, Fault> {
+        let after = query.after.map(|(risk, placed_us, id)| Place { risk, placed_us, id });
+        let state = query.state.and_then(HoldState::parse);
+        let page = self.stores.desk(caller).list(state, after, query.limit, self.clock.now());
+        page.map(|page| queue::page(&page)).map_err(|error| self.failed(error))
+    }
+
+    fn find(&self, caller: &Caller, id: HoldId) -> Result<Option<Value>, Fault> {
+        let found = self.stores.desk(caller).find(id, self.clock.now()).map_err(|error| self.failed(error))?;
+        Ok(found.map(|seen| queue::value(&seen, true)))
+    }
+
+    fn decide(&self, caller: &Caller, id: HoldId, resolved: Resolved, reason: Option<&str>) -> Result<Decided, Fault> {
+        let by = self.keys.subject(caller)?;
+        let (desk, now) = (self.stores.desk(caller), self.clock.now());
+        let decided = queue::decide(&desk, id, (resolved, reason), now, (self.journal.as_ref(), by), caller.tenant());
+        Ok(match decided.map_err(|error| self.failed(error))? {
+            desk::Decided::Done(progress) => Decided::Done(queue::progress(id, progress, true)),
+            desk::Decided::Unchanged(progress) => Decided::Unchanged(queue::progress(id, progress, false)),
+            desk::Decided::NotPending(state) => Decided::NotPending(state.as_str()),
+            desk::Decided::SamePerson => Decided::SamePerson,
+            desk::Decided::Missing => Decided::Missing,
+        })
+    }
+
+    fn figures(&self, caller: &Caller) -> Result<Option<Value>, Fault> {
+        let found = self.stores.desk(caller).figures(self.clock.now()).map_err(|error| self.failed(error))?;
+        Ok(found.map(|found| queue::figures(&found)))
     }
 }

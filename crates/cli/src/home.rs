@@ -183,7 +183,10 @@ impl Home {
     }
 
     pub(crate) fn stores(&self) -> Result<Stores> {
-        Ok(Stores::open(&self.data()?.join("state.db"))?)
+        let stores = Stores::open(&self.data()?.join("state.db"))?;
+        // What is over is not kept because nobody looks.
+        stores.expire_holds(System::new().now())?;
+        Ok(stores)
     }
 
     pub(crate) fn keys(&self) -> Result<KeyFolder> {

@@ -17,6 +17,7 @@ mod log;
 mod notify;
 mod output;
 mod plan;
+mod queue;
 mod secrets;
 mod setup;
 mod suggest;

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use comfy_table::{ContentArrangement, Table, presets};
+pub(crate) use refmon_core::untrusted::ascii;
 use refmon_policy::LoadError;
 use serde_json::{Value, json};
 
@@ -74,20 +75,6 @@ impl Output {
             self.say(&format!("refmon: {}", parts.join(": ")));
         }
     }
-}
-
-/// Writes every character beyond ASCII as JSON escapes it: a terminal acts on none of them, and none looks like another.
-pub(crate) fn ascii(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        // 0x7f is ASCII, and a control character to terminals.
-        if character.is_ascii() && character != '\u{7f}' {
-            out.push(character);
-        } else {
-            character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
-        }
-    }
-    out
 }
 
 /// A table for people.

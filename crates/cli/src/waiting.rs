@@ -11,8 +11,7 @@ use anyhow::Result;
 use refmon_audit::journal::Journal;
 use refmon_core::caller::Caller;
 use refmon_core::digest::Binding;
-use refmon_core::ids::HoldId;
-use refmon_core::ports::{self, Approval, Fault, HoldRequest, Holds, Moment, ScopeGrant, ScopeGrants, Wait};
+use refmon_core::ports::{self, Approval, Fault, HoldRequest, Holds, Moment, Placed, ScopeGrant, ScopeGrants, Wait};
 use refmon_core::record::Record;
 use tokio::task::block_in_place;
 
@@ -74,7 +73,7 @@ impl<S: Holds> Holds for Waiting<S> {
         block_in_place(|| self.0.approved(caller, binding, now))
     }
 
-    fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<HoldId, Fault> {
+    fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<Placed, Fault> {
         block_in_place(|| self.0.place(caller, request))
     }
 

@@ -24,6 +24,8 @@ mod eras;
 mod grants;
 #[path = "serve/halts.rs"]
 mod halts;
+#[path = "serve/holds.rs"]
+mod holds;
 #[path = "serve/hostile.rs"]
 mod hostile;
 #[path = "serve/issuers.rs"]

@@ -110,6 +110,8 @@ pub enum Ruling {
         policies: Vec<PolicyId>,
         /// The approvals that are missing. Never empty.
         approvals: Vec<ApprovalKind>,
+        /// How many people must approve, each by himself.
+        approvers: u8,
         /// The policy's own words on why, for people.
         explanation: Option<String>,
     },

@@ -10,7 +10,7 @@
 //!                               Verdict::Deny(Denied)                       Released ◀──Monitor::finish
 //! ```
 //!
-//! To read the core in the order of a call: [`json`] (one reading or none), [`contract`] and [`kinds`] (what
+//! To read the core in the order of a call: [`json`] (one reading or none; a crate of its own), [`contract`] and [`kinds`] (what
 //! the arguments mean), [`bundle`] (what is known about tools), [`monitor`] (the decision), [`record`] (the
 //! evidence). The promises are numbered in `SPECIFICATION.md`, each with its test.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
@@ -25,6 +25,8 @@
     )
 )]
 
+pub use refmon_json as json;
+
 pub mod bundle;
 pub mod caller;
 pub mod contract;
@@ -33,7 +35,6 @@ pub mod digest;
 mod door;
 pub mod facts;
 pub mod ids;
-pub mod json;
 pub mod kinds;
 pub mod limits;
 pub mod monitor;

@@ -1,13 +1,11 @@
 //! Every bound in one place. A limit that is reached is a denial or a clear error, never a longer wait.
 
+pub use refmon_json::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
+
 /// Bytes in one protocol frame (a line over stdio, a body over HTTP).
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes in the arguments of one call.
 pub const ARGUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Nesting of JSON arrays and objects.
-pub const JSON_DEPTH_MAX: usize = 128;
-/// Members of one JSON object.
-pub const JSON_MEMBERS_MAX: usize = 100_000;
 /// Bytes in an identifier (tenant, user, agent, server, tool, scope).
 pub const ID_BYTES_MAX: usize = 256;
 /// Bytes in an argument of a typed kind (path, url, email and so on).
@@ -37,6 +35,12 @@ pub const CALLS_IN_FLIGHT_MAX: usize = 1_024;
 pub const CALLS_CANCELLED_MAX: usize = 16_384;
 /// Holds that may wait for a decision, per tenant.
 pub const HOLDS_PENDING_MAX: usize = 1_024;
+/// Holds of one person that may wait for a decision, of those of the tenant.
+pub const HOLDS_OF_PERSON_MAX: usize = 64;
+/// Bytes of arguments in the waiting holds of one person.
+pub const HOLD_BYTES_OF_PERSON_MAX: usize = 16 * 1024 * 1024;
+/// People that one call can need.
+pub const APPROVERS_MAX: u8 = 2;
 /// Seconds a hold waits for a decision, and an approval for its use.
 pub const HOLD_SECONDS: u64 = 600;
 /// Grants of scopes in force, per tenant.

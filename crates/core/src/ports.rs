@@ -8,13 +8,14 @@ use std::fmt;
 
 use crate::bundle::Tool;
 use crate::caller::Caller;
-use crate::contract::Kind;
+use crate::contract::{Contract, Kind};
 use crate::decision::{Grants, Objection, Ruling, Veto};
 use crate::digest::Binding;
 use crate::facts::Facts;
-use crate::ids::{ApprovalKind, GrantId, HoldId, Scope, SubjectHandle};
+use crate::ids::{ApprovalKind, GrantId, HoldId, Scope, SubjectHandle, TrajectoryId};
 use crate::json::Json;
-use crate::record::{Commitment, Record};
+use crate::reason::ReasonCode;
+use crate::record::{Commitment, Door, Record};
 
 /// The answer could not be found out. It becomes a denial, never a permit.
 #[derive(Debug)]
@@ -136,12 +137,24 @@ pub struct HoldRequest<'a> {
     pub binding: Binding,
     /// The approvals that are needed, all of them.
     pub approvals: &'a [ApprovalKind],
+    /// How many people must approve.
+    pub approvers: u8,
+    /// What the tool is: its server, name and effects.
+    pub contract: &'a Contract,
     /// The operation, as `server/operation@version`.
     pub action: &'a str,
     /// The canonical arguments, shown to the person who decides and wiped afterwards.
     pub arguments: &'a str,
     /// Why the call is held.
     pub explanation: &'a str,
+    /// The reason code.
+    pub reason: ReasonCode,
+    /// What the call is aimed at, as far as its facts say.
+    pub targets: &'a [String],
+    /// The door.
+    pub door: Door,
+    /// The run of the agent.
+    pub trajectory: TrajectoryId,
     /// When it is asked.
     pub now: Moment,
 }
@@ -153,6 +166,19 @@ pub struct Approval {
     pub hold: HoldId,
     /// What was approved.
     pub approvals: Vec<ApprovalKind>,
+    /// By how many people.
+    pub approvers: u8,
+}
+
+/// What became of a call that should wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// It waits in this hold.
+    Waits(HoldId),
+    /// A person has denied this very call, in this hold, which is not over.
+    Denied(HoldId),
+    /// There is no room: too many calls of this person or of the tenant wait.
+    Full,
 }
 
 /// Holds and their approvals, per tenant.
@@ -163,11 +189,11 @@ pub trait Holds: Send + Sync {
     /// A fault if the store does not answer.
     fn approved(&self, caller: &Caller, binding: &Binding, now: Moment) -> Result<Option<Approval>, Fault>;
 
-    /// Stores a hold, or finds the one that waits for the same binding already, and returns its identifier.
+    /// Stores a hold, or finds the one of the same binding that waits already or was denied and is not over.
     ///
     /// # Errors
-    /// A fault if the store does not answer or too many holds wait.
-    fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<HoldId, Fault>;
+    /// A fault if the store does not answer.
+    fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<Placed, Fault>;
 
     /// Spends an approval: `true` for one caller only, `false` if it is gone.
     ///

@@ -19,6 +19,8 @@ pub enum Remedy {
     RequestGrant,
     /// Ask the operator to allow this in a policy or a contract.
     AskOperator,
+    /// Have earlier holds decided on, or wait until they are over.
+    DecideEarlier,
     /// Try again later.
     RetryLater,
 }
@@ -33,6 +35,7 @@ impl Remedy {
             Self::RequestScope => "request_scope",
             Self::RequestGrant => "request_grant",
             Self::AskOperator => "ask_operator",
+            Self::DecideEarlier => "decide_earlier",
             Self::RetryLater => "retry_later",
         }
     }
@@ -48,6 +51,7 @@ impl Remedy {
                 "ask the operator for a grant of the scope for a time: `refmon grant add --user … --scope … --for 2h`"
             }
             Self::AskOperator => "ask the operator whether a contract or a policy should allow this",
+            Self::DecideEarlier => "have the calls that wait decided on, or wait: a hold is over after ten minutes",
             Self::RetryLater => "try again later; the operator has been told",
         }
     }
@@ -123,6 +127,8 @@ reasons! {
     InspectorDenied = 64 "inspector.denied" "an inspector objects to the call" [AskOperator];
     ObligationUnsupported = 65 "policy.obligation-unsupported" "a policy demands something that this door cannot do" [AskOperator];
     ApprovalVoid = 70 "approval.void" "the approval was spent by another call or no longer suffices" [AwaitApproval];
+    HoldsFull = 71 "holds.full" "too many calls of this person or of this tenant wait for a decision, or their arguments are too large" [DecideEarlier];
+    ApprovalDenied = 72 "approval.denied" "a person has denied exactly this call, which stays denied until its hold is over" [AskOperator];
     TooManyCalls = 80 "limit.calls" "too many calls are under way" [RetryLater];
     DuplicateCall = 81 "limit.duplicate-id" "a call with this identifier is under way" [CorrectArguments];
     AuditUnavailable = 90 "audit.unavailable" "the attempt could not be recorded" [RetryLater];

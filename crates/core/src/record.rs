@@ -221,7 +221,7 @@ pub struct Indeterminate {
 /// How a hold ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Resolved {
-    /// A person approved it.
+    /// A person approved it. It may run once as many people as are needed have.
     Approved,
     /// A person denied it.
     Denied,
@@ -251,8 +251,21 @@ pub struct Resolution {
     pub resolved: Resolved,
     /// Who decided, by handle.
     pub by: SubjectHandle,
-    /// Whether the one who decided is the one who asked (allowed for the local identity only).
+    /// Whether the one who approved is the one who asked (possible at the machine only).
     pub self_approved: bool,
+    /// As what, and as which of how many; `None` in records from before that was written down.
+    pub share: Option<Share>,
+}
+
+/// One person's part in a decision on a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// How the person was authenticated.
+    pub identity: IdentityKind,
+    /// Which approval this is, from 1; of a denial, which it would have been.
+    pub number: u8,
+    /// How many are needed.
+    pub needed: u8,
 }
 
 /// A person changed what callers of a tenant may do.

@@ -235,9 +235,12 @@ impl fmt::Display for Explanation {
                     write!(f, ", with the obligation `{}`", obligation.as_str())?;
                 }
             }
-            Ruling::Hold { approvals, .. } => {
+            Ruling::Hold { approvals, approvers, .. } => {
                 let names: Vec<&str> = approvals.iter().map(|kind| kind.as_str()).collect();
                 write!(f, ", until `{}` is approved", names.join("` and `"))?;
+                if *approvers > 1 {
+                    write!(f, " by {approvers} people")?;
+                }
             }
             Ruling::Deny { reason, .. } => write!(f, " ({reason}: {})", reason.sentence())?,
         }

@@ -1,7 +1,7 @@
 //! Policies as they were written: Cedar text in, [`Rule`]s out.
 //!
 //! A policy has a name (`@id`), says why (`@reason`), and a `forbid` may say what would lift it:
-//! `@approval("operator")` or `@obligation("withhold_output")`. Templates are refused: refmon has nobody who
+//! `@approval("operator")` or `@obligation("withhold_output")`. An approval may need two people: `@approvers("2")`. Templates are refused: refmon has nobody who
 //! would link them.
 
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use cedar_policy_core::parser;
 use miette::Diagnostic;
 use refmon_core::decision::Obligation;
 use refmon_core::ids::{ApprovalKind, PolicyId};
+use refmon_core::limits;
 
 use crate::lint::{Finding, Severity};
 use crate::problem::{Lines, nearest};
@@ -44,6 +45,7 @@ pub struct Rule {
     id: PolicyId,
     reason: Option<String>,
     demand: Option<Demand>,
+    approvers: u8,
     file: PathBuf,
     line: u32,
     column: u32,
@@ -69,6 +71,12 @@ impl Rule {
     #[must_use]
     pub const fn demand(&self) -> Option<&Demand> {
         self.demand.as_ref()
+    }
+
+    /// How many people must approve what the policy asks an approval for.
+    #[must_use]
+    pub const fn approvers(&self) -> u8 {
+        self.approvers
     }
 
     /// The file that the policy is in.
@@ -180,8 +188,14 @@ fn rule(file: &Path, lines: &Lines<'_>, policy: &ast::Policy) -> Result<Rule, Ve
                     wrong("demand", format!("`{}` is not an obligation{hint}", value.escape_debug()));
                 }
             },
+            "approvers" => match value.parse::<u8>() {
+                Ok(number @ 1..=limits::APPROVERS_MAX) if value.len() == 1 => annotations.approvers = Some(number),
+                Ok(_) | Err(_) => {
+                    wrong("demand", "`@approvers` says how many people must approve: `1` or `2`".to_owned())
+                }
+            },
             other => {
-                let hint = nearest(other, ["id", "reason", "approval", "obligation"]);
+                let hint = nearest(other, ["id", "reason", "approval", "approvers", "obligation"]);
                 wrong("annotation", format!("`@{other}` has no meaning{hint}"));
             }
         }
@@ -196,6 +210,9 @@ fn rule(file: &Path, lines: &Lines<'_>, policy: &ast::Policy) -> Result<Rule, Ve
         let message = "`@approval` and `@obligation` belong to a `forbid`: another permit would go around them here";
         wrong("demand", message.to_owned());
     }
+    if annotations.approvers.is_some() && !matches!(annotations.demands.as_slice(), [Demand::Approval(_)]) {
+        wrong("demand", "`@approvers` belongs to an `@approval`: add `@approval(\"…\")`".to_owned());
+    }
     match annotations.id {
         Some(id) if findings.is_empty() => {
             let (line, column) = lines.position(offset);
@@ -204,6 +221,7 @@ fn rule(file: &Path, lines: &Lines<'_>, policy: &ast::Policy) -> Result<Rule, Ve
                 id,
                 reason: annotations.reason,
                 demand: annotations.demands.pop(),
+                approvers: annotations.approvers.unwrap_or(1),
                 file: file.to_owned(),
                 line,
                 column,
@@ -220,6 +238,7 @@ struct Annotations {
     id: Option<PolicyId>,
     reason: Option<String>,
     demands: Vec<Demand>,
+    approvers: Option<u8>,
 }
 
 fn finding(file: &Path, lines: &Lines<'_>, offset: usize, rule: &'static str, message: String) -> Finding {

@@ -208,6 +208,139 @@ pub(crate) const HALT_CHANGED: Shape = Shape {
     open: true,
 };
 
+pub(crate) const HOLDS: Shape = Shape {
+    name: "Holds",
+    about: "A page of the queue: the highest rank first, of one rank the oldest first.",
+    fields: &[
+        required("holds", Kind::Objects(&WAITING, 100), "The holds, without arguments"),
+        required("counts", Kind::Map, "How many holds are in each state, of those that the caller sees"),
+        required("batches", Kind::Objects(&BATCH, 100), "Waiting holds with the same effects on the same targets"),
+        optional("next", TEXT, "`cursor` of the next page; `null` if this is the last one"),
+    ],
+    open: true,
+};
+
+/// A hold for the people who decide. Who asked and could not decide gets the first members only.
+pub(crate) const WAITING: Shape = Shape {
+    name: "Waiting",
+    about: "A call that waits for a person. Whoever asked for it, and could not decide on it, sees hold, state, action, \
+            arguments that this very agent sent, placed and expires only.",
+    fields: &[
+        required("hold", TEXT, "The hold"),
+        required("state", Kind::OneOf(crate::holds::STATES), "Its state"),
+        required("action", TEXT, "The operation: server, tool, version of the contract"),
+        optional(
+            "arguments",
+            Kind::Text(64 * 1024 * 1024),
+            "The canonical arguments, with what is invisible escaped; wiped with the decision",
+        ),
+        required("placed", TEXT, "When it was asked"),
+        required("expires", TEXT, "When the hold, its approval or its denial is over"),
+        optional(
+            "arguments_ascii",
+            Kind::Text(64 * 1024 * 1024),
+            "The same in ASCII, if there is anything else in them",
+        ),
+        optional("argument_bytes", Kind::Count, "Their size"),
+        optional("user", TEXT, "Who asked"),
+        optional("agent", TEXT, "Through which agent"),
+        optional("identity", TEXT, "How the caller was authenticated"),
+        optional("asserted_by", Kind::Map, "`user` and `agent` of the host that named the caller"),
+        optional("door", TEXT, "The door"),
+        optional("trajectory", TEXT, "The run of the agent"),
+        optional("server", TEXT, "The server"),
+        optional("tool", TEXT, "The tool or method"),
+        optional("effects", Kind::Texts, "What running it does"),
+        optional("targets", Kind::Texts, "What it is aimed at: the first 16"),
+        optional("target_count", Kind::Count, "How many targets there are"),
+        optional("risk", Kind::Count, "Its rank"),
+        optional("risk_words", TEXT, "Its rank in words"),
+        optional("approvals", Kind::Texts, "The approvals that are needed"),
+        optional("needed", Kind::Count, "How many people must approve"),
+        optional("approved", Kind::Count, "How many have"),
+        optional("decisions", Kind::Objects(&HOLD_VOTE, 4), "Who decided what"),
+        optional("reason", TEXT, "The reason code"),
+        optional("why", TEXT, "Why it is held"),
+        optional("next", TEXT, "What happens next"),
+    ],
+    open: true,
+};
+
+const HOLD_VOTE: Shape = Shape {
+    name: "HoldVote",
+    about: "One person's decision.",
+    fields: &[
+        required("user", TEXT, "Who"),
+        required("agent", TEXT, "Through which agent or program"),
+        required("identity", TEXT, "How that person was authenticated"),
+        required("decision", Kind::OneOf(&["approved", "denied"]), "What"),
+        required("self_approved", Kind::Flag, "Whether who approved is who asked"),
+        optional("reason", TEXT, "Why"),
+        required("at", TEXT, "When"),
+    ],
+    open: true,
+};
+
+const BATCH: Shape = Shape {
+    name: "Batch",
+    about: "Waiting holds with the same effects on the same targets.",
+    fields: &[
+        required("effects", Kind::Texts, "The effects"),
+        required("targets", Kind::Texts, "The targets: the first 16"),
+        required("target_count", Kind::Count, "How many targets there are"),
+        required("count", Kind::Count, "How many holds"),
+        required("risk", Kind::Count, "The highest rank among them"),
+        required("oldest", TEXT, "When the oldest was asked"),
+    ],
+    open: true,
+};
+
+pub(crate) const HOLD_DECISION: Shape = Shape {
+    name: "HoldDecision",
+    about: "Why a person decides so. It is kept with the hold, not in the evidence.",
+    fields: &[optional("reason", Kind::Text(1_024), "Why")],
+    open: false,
+};
+
+pub(crate) const HOLD_DECIDED: Shape = Shape {
+    name: "HoldDecided",
+    about: "How far the hold is.",
+    fields: &[
+        required("hold", TEXT, "The hold"),
+        required("state", Kind::OneOf(crate::holds::STATES), "Its state"),
+        required("approved", Kind::Count, "How many people have approved"),
+        required("needed", Kind::Count, "How many must"),
+        required("changed", Kind::Flag, "Whether this request did that"),
+    ],
+    open: true,
+};
+
+pub(crate) const HOLD_FIGURES: Shape = Shape {
+    name: "HoldFigures",
+    about: "The last 24 hours, of the holds that the caller could decide on.",
+    fields: &[
+        required("asked", Kind::Objects(&HOLD_ASKED, 1_000), "How often each agent asked in each hour"),
+        required("placed", Kind::Count, "Holds"),
+        required("approved", Kind::Count, "Of those, approved"),
+        required("denied", Kind::Count, "Denied"),
+        required("undecided", Kind::Count, "Not decided"),
+        optional("approval_percent", Kind::Count, "Of 100 that were decided, how many were approved; rounded down"),
+        optional("median_ms", Kind::Count, "The median of the time from asking to the decision"),
+    ],
+    open: true,
+};
+
+const HOLD_ASKED: Shape = Shape {
+    name: "HoldAsked",
+    about: "How often an agent asked in an hour.",
+    fields: &[
+        required("agent", TEXT, "The agent"),
+        required("hour", TEXT, "When the hour began"),
+        required("count", Kind::Count, "How often"),
+    ],
+    open: true,
+};
+
 /// The document that describes these APIs.
 pub(crate) const DOCUMENT: Shape = Shape {
     name: "Document",

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`server`] | which path is whose; a request with its caller in, an answer out |
 //! | [`halts`] | `/v1/halts`: the kill switch of the caller's tenant |
+//! | [`holds`] | `/v1/holds`: calls that wait for a person |
 //! | `access`, `search` | `/access/v1/…`: OpenID AuthZEN 1.0, for hosts that ask before they act |
 //! | `calls` | `/v1/calls`: for hosts that run calls themselves and say how they ended |
 //! | `decisions`, `host` | from a question to a proposal; who may be named |
@@ -27,6 +28,7 @@ mod calls;
 pub mod decisions;
 pub mod directory;
 pub mod halts;
+pub mod holds;
 pub mod host;
 pub mod openapi;
 pub mod problem;
@@ -38,4 +40,5 @@ mod verdict;
 pub use decisions::{Parts, Servers};
 pub use directory::{Directory, Known};
 pub use halts::{Halt, Halts};
+pub use holds::Holds;
 pub use server::{Body, Server};

@@ -15,6 +15,7 @@ use crate::{answers, bodies};
 pub(crate) enum Route {
     Halts,
     Halt,
+    Holds,
     Calls,
     Outcome,
     Evaluation,
@@ -76,6 +77,45 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         answers: &[(200, &answers::HALT_CHANGED)],
         problems: &[401, 403, 503],
     },
+    Endpoint {
+        route: Route::Holds,
+        method: Method::GET,
+        path: "/v1/holds",
+        name: "listHolds",
+        about: "Calls that wait for a person: what the caller could decide on, and the caller's own",
+        scope: None,
+        body: None,
+        answers: &[(200, &answers::HOLDS)],
+        problems: &[400, 401, 503],
+    },
+    Endpoint {
+        route: Route::Holds,
+        method: Method::GET,
+        path: "/v1/holds/figures",
+        name: "holdFigures",
+        about: "How much is asked of the people who decide, and what they say; needs `refmon:approve` or a part of it",
+        scope: None,
+        body: None,
+        answers: &[(200, &answers::HOLD_FIGURES)],
+        problems: &[401, 403, 503],
+    },
+    Endpoint {
+        route: Route::Holds,
+        method: Method::GET,
+        path: "/v1/holds/{hold}",
+        name: "showHold",
+        about: "One hold",
+        scope: None,
+        body: None,
+        answers: &[(200, &answers::WAITING)],
+        problems: &[401, 404, 503],
+    },
+    deciding(
+        "/v1/holds/{hold}/approve",
+        "approve",
+        "Lets exactly this call run once, when as many people as are needed have",
+    ),
+    deciding("/v1/holds/{hold}/deny", "deny", "Refuses this call until its hold is over"),
     Endpoint {
         route: Route::Calls,
         method: Method::POST,
@@ -149,6 +189,20 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 
 /// Where the metadata of the decision API is.
 pub(crate) const METADATA: &str = "/.well-known/authzen-configuration";
+
+const fn deciding(path: &'static str, name: &'static str, about: &'static str) -> Endpoint {
+    Endpoint {
+        route: Route::Holds,
+        method: Method::POST,
+        path,
+        name,
+        about,
+        scope: Some("refmon:approve, or refmon:approve: with each effect of the tool behind it"),
+        body: Some(&answers::HOLD_DECISION),
+        answers: &[(200, &answers::HOLD_DECIDED)],
+        problems: &[400, 401, 403, 404, 409, 413, 415, 503],
+    }
+}
 
 const fn searching(
     last: &'static str,
@@ -240,9 +294,18 @@ impl Endpoint {
             let body = json!({ "required": true, "content": content("application/json", body) });
             members.insert("requestBody".to_owned(), body);
         }
-        if self.path.contains("{call}") {
-            let call = json!({ "name": "call", "in": "path", "required": true, "schema": { "type": "string" } });
-            members.insert("parameters".to_owned(), json!([call]));
+        for name in ["call", "hold"].into_iter().filter(|name| self.path.contains(&format!("{{{name}}}"))) {
+            let one = json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+            members.insert("parameters".to_owned(), json!([one]));
+        }
+        if self.name == "listHolds" {
+            let parameter = |name: &str, schema: Value| json!({ "name": name, "in": "query", "schema": schema });
+            let parameters = [
+                parameter("state", json!({ "type": "string", "enum": crate::holds::STATES })),
+                parameter("limit", json!({ "type": "integer", "minimum": 1, "maximum": 100 })),
+                parameter("cursor", json!({ "type": "string", "description": "`next` of the page before" })),
+            ];
+            members.insert("parameters".to_owned(), json!(parameters));
         }
         if self.route == Route::Metadata {
             members.insert("security".to_owned(), json!([]));

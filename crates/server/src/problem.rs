@@ -25,6 +25,14 @@ pub enum Problem {
     /// The caller has no open call of this identifier: it never had, it has ended, or it is somebody else's. Which of them
     /// is not said.
     NoCall,
+    /// There is no hold of this identifier that the caller may see: which of the reasons for that is not said.
+    NoHold,
+    /// Who asked for a call cannot approve it.
+    SamePerson,
+    /// The hold has this state, so nothing is left to decide.
+    Decided(&'static str),
+    /// The caller could decide on nothing.
+    NoApprover,
     /// The body is not declared as JSON.
     MediaType,
     /// The body is not what belongs there.
@@ -53,6 +61,21 @@ impl Problem {
                 "to ask for others, your credential needs the scope `refmon:decide`",
             ),
             Self::NoCall => (StatusCode::NOT_FOUND, "no-call", "you have no open call of this identifier"),
+            Self::NoHold => {
+                (StatusCode::NOT_FOUND, "no-hold", "there is no hold of this identifier that you could decide on")
+            }
+            Self::SamePerson => {
+                (StatusCode::FORBIDDEN, "same-person", "whoever asked for a call cannot approve it; another person can")
+            }
+            Self::Decided(state) => {
+                let detail = format!("nothing changed, for this hold is already {state}");
+                return (StatusCode::CONFLICT, "decided", detail.into());
+            }
+            Self::NoApprover => (
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "this needs the scope `refmon:approve`, alone or with an effect behind it",
+            ),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "send `application/json`"),
             Self::Body(detail) => (StatusCode::BAD_REQUEST, "body", *detail),
             Self::Shape(detail) => return (StatusCode::BAD_REQUEST, "body", detail.clone().into()),
@@ -76,6 +99,9 @@ impl Problem {
         if let (Self::Unreadable(record), Some(value)) = (&self, value.as_object_mut()) {
             value.insert("reason".to_owned(), json!(ReasonCode::MalformedArguments.as_str()));
             value.insert("record".to_owned(), json!(record.map(|record| record.to_string())));
+        }
+        if let (Self::Decided(state), Some(value)) = (&self, value.as_object_mut()) {
+            value.insert("state".to_owned(), json!(state));
         }
         let mut answer = Response::new(whole(value.to_string()));
         *answer.status_mut() = status;

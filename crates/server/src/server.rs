@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::decisions::{self, Decisions};
 use crate::halts::{self, Halts};
+use crate::holds::{self, Holds};
 use crate::host::Host;
 use crate::openapi::{self, ENDPOINTS, METADATA, Route};
 use crate::problem::Problem;
@@ -31,6 +32,7 @@ const ARGUMENTS_BODY_BYTES_MAX: usize = limits::ARGUMENT_BYTES_MAX + 64 * 1024;
 /// The APIs.
 pub struct Server {
     halts: Arc<dyn Halts>,
+    holds: Arc<dyn Holds>,
     decisions: Arc<Decisions>,
     secure: bool,
 }
@@ -40,8 +42,13 @@ impl Server {
     ///
     /// # Errors
     /// A fault if there is no randomness.
-    pub fn new(halts: Arc<dyn Halts>, parts: decisions::Parts, secure: bool) -> Result<Self, Fault> {
-        Ok(Self { halts, decisions: Arc::new(Decisions::new(parts)?), secure })
+    pub fn new(
+        halts: Arc<dyn Halts>,
+        holds: Arc<dyn Holds>,
+        parts: decisions::Parts,
+        secure: bool,
+    ) -> Result<Self, Fault> {
+        Ok(Self { halts, holds, decisions: Arc::new(Decisions::new(parts)?), secure })
     }
 
     /// Whether a path is answered here, and how many bytes a body sent to it may have. Whoever listens need not
@@ -73,6 +80,11 @@ impl Server {
     /// Answers a request of an authenticated caller.
     pub async fn answer(&self, caller: Arc<Caller>, request: Request<Bytes>) -> Response<Body> {
         let path = request.uri().path();
+        let holds = path.strip_prefix("/v1/holds").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        if let Some(rest) = holds.map(str::to_owned) {
+            let answered = holds::answer(&self.holds, caller, &request, &rest).await;
+            return answered.unwrap_or_else(Problem::answer);
+        }
         let answered = match path.strip_prefix("/v1/halts") {
             Some("") => halts::all(&self.halts, caller, &request).await,
             Some(rest) if rest.starts_with('/') => halts::one(&self.halts, caller, &request).await,
@@ -137,7 +149,7 @@ fn act(
         Route::Evaluation => decisions.evaluation(host()?, body).map(fine),
         Route::Evaluations => decisions.evaluations(host()?, body).map(fine),
         Route::Search(sought) => decisions.search(host()?, sought, body).map(fine),
-        Route::Halts | Route::Halt | Route::Metadata | Route::Document => Err(Problem::NotFound),
+        Route::Halts | Route::Halt | Route::Holds | Route::Metadata | Route::Document => Err(Problem::NotFound),
     }
 }
 
@@ -175,5 +187,7 @@ pub(crate) fn json(status: StatusCode, value: &Value) -> Response<Body> {
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Texts of strangers are in it; no browser is to take it for a page.
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }

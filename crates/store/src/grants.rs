@@ -234,7 +234,7 @@ impl Judging {
 }
 
 impl Stores {
-    fn current(&self, caller: &Caller, now: Moment) -> Result<Vec<ScopeGrant>, StoreError> {
+    pub(crate) fn current(&self, caller: &Caller, now: Moment) -> Result<Vec<ScopeGrant>, StoreError> {
         let present = micros(self.judging.present(now));
         let mut opened = self.judging.connection.lock().unwrap_or_else(PoisonError::into_inner);
         if opened.is_none() {

@@ -30,7 +30,7 @@ const SCHEMA: &[&str] = &["
     CREATE INDEX record_call ON record (tenant, call) WHERE call IS NOT NULL;
     CREATE INDEX record_decision ON record (tenant, decision, unix_us) WHERE decision IS NOT NULL;
     CREATE TABLE place (boot BLOB PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL, counter INTEGER NOT NULL) STRICT;
-"];
+", "CREATE INDEX record_hold ON record (tenant, hold) WHERE hold IS NOT NULL;"];
 
 /// The search index.
 #[derive(Debug)]
@@ -197,6 +197,15 @@ impl Index {
     pub fn call(&self, tenant: &TenantId, call: CallId) -> Result<Vec<Vec<u8>>, StoreError> {
         let sql = "SELECT bytes FROM record WHERE tenant = ? AND call = ? ORDER BY unix_us, boot, counter";
         self.rows(sql, vec![Value::from(tenant.as_str().to_owned()), Value::from(call.as_bytes().to_vec())])
+    }
+
+    /// The bytes of all records that name one hold, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn hold(&self, tenant: &TenantId, hold: HoldId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let sql = "SELECT bytes FROM record WHERE tenant = ? AND hold = ? ORDER BY unix_us, boot, counter";
+        self.rows(sql, vec![Value::from(tenant.as_str().to_owned()), Value::from(hold.as_bytes().to_vec())])
     }
 
     fn rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Vec<u8>>, StoreError> {

@@ -6,9 +6,14 @@
 
 pub mod authority;
 mod database;
+pub mod desk;
+mod figures;
 pub mod grants;
 pub mod holds;
+#[cfg(test)]
+mod holds_tests;
 pub mod index;
+pub mod risk;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -53,13 +58,10 @@ pub enum StoreError {
     /// A decision could not be recorded, so it was not made.
     #[error("the decision could not be recorded, so nothing was decided")]
     Unrecorded(#[source] refmon_core::ports::Fault),
-    /// Too many holds wait.
-    #[error("too many holds wait for a decision; decide on some first (`refmon holds list`)")]
-    Full,
 }
 
 /// The schema of the state database, step by step. A step is never changed.
-pub(crate) const MIGRATIONS: [&str; 2] = [holds::SCHEMA, grants::SCHEMA];
+pub(crate) const MIGRATIONS: [&str; 3] = [holds::SCHEMA, grants::SCHEMA, holds::DECISIONS];
 
 /// The state database.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use refmon_core::limits;
 use refmon_core::ports::Moment;
 use refmon_core::record::{
     Act, Asked, Asserter, Attempt, Commitment, Completion, Deed, Event, Indeterminate, Notice, Record, Resolution,
+    Share,
 };
 
 use super::numbers::{Numbered, asked, event, kind, operation};
@@ -262,14 +263,23 @@ fn read_indeterminate(input: &mut Strict<'_>) -> Result<Indeterminate> {
 // === holds and the monitor itself ===
 
 fn write_resolution(out: &mut Out, resolution: &Resolution) -> Written {
-    out.array(6)?.bytes(resolution.hold.as_bytes())?;
+    // Records from before a share was written down have six items.
+    out.array(if resolution.share.is_some() { 7 } else { 6 })?.bytes(resolution.hold.as_bytes())?;
     write_moment(out, resolution.at)?;
     out.str(resolution.tenant.as_str())?.u64(resolution.resolved.number())?;
-    out.bytes(resolution.by.as_bytes())?.bool(resolution.self_approved)?.ok()
+    out.bytes(resolution.by.as_bytes())?.bool(resolution.self_approved)?;
+    if let Some(share) = &resolution.share {
+        out.array(3)?.u64(share.identity.number())?.u8(share.number)?.u8(share.needed)?;
+    }
+    Ok(())
 }
 
 fn read_resolution(input: &mut Strict<'_>) -> Result<Resolution> {
-    input.tuple(6)?;
+    let at = input.position();
+    let items = input.array()?;
+    if !matches!(items, 6 | 7) {
+        return input.refuse(at, "an array of the length that its kind has");
+    }
     Ok(Resolution {
         hold: HoldId::from_bytes(input.bytes()?),
         at: read_moment(input)?,
@@ -277,7 +287,19 @@ fn read_resolution(input: &mut Strict<'_>) -> Result<Resolution> {
         resolved: input.member()?,
         by: SubjectHandle::from_bytes(input.bytes()?),
         self_approved: input.boolean()?,
+        share: if items == 7 { Some(read_share(input)?) } else { None },
     })
+}
+
+fn read_share(input: &mut Strict<'_>) -> Result<Share> {
+    input.tuple(3)?;
+    let identity = input.member()?;
+    let at = input.position();
+    let (number, needed) = (input.uint()?, input.uint()?);
+    match (u8::try_from(number), u8::try_from(needed)) {
+        (Ok(number), Ok(needed)) if (1..=needed).contains(&number) => Ok(Share { identity, number, needed }),
+        _ => input.refuse(at, "which of how many, from 1"),
+    }
 }
 
 fn write_notice(out: &mut Out, notice: &Notice) -> Written {

@@ -17,7 +17,7 @@ use refmon_core::ports::Moment;
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{
     Act, Asked, Asserter, Attempt, Cause, Commitment, Completion, Deed, Door, Event, Indeterminate, Notice, Record,
-    Resolution, Resolved, Status,
+    Resolution, Resolved, Share, Status,
 };
 
 use crate::support::{self, call, moment};
@@ -66,11 +66,14 @@ fn attempts(out: &mut Vec<(String, Record)>) {
         out.push((format!("attempt {method}"), attempt(|attempt| attempt.asked = asked)));
     }
     // Later codes stand behind everything else, so that no earlier line changes.
-    let early = |reason: &&ReasonCode| **reason < ReasonCode::Halted && **reason != ReasonCode::UnknownSubject;
+    let early = |reason: &&ReasonCode| **reason < ReasonCode::Halted && !LATER.contains(*reason);
     for &reason in ReasonCode::ALL.iter().filter(early) {
         out.push((format!("attempt {reason}"), attempt(|attempt| attempt.reason = reason)));
     }
 }
+
+/// Codes that came later with smaller numbers.
+const LATER: [ReasonCode; 3] = [ReasonCode::UnknownSubject, ReasonCode::HoldsFull, ReasonCode::ApprovalDenied];
 
 fn ends(out: &mut Vec<(String, Record)>) {
     let statuses = [
@@ -103,6 +106,7 @@ fn others(out: &mut Vec<(String, Record)>) {
             resolved,
             by: SubjectHandle::from_bytes([9; 16]),
             self_approved,
+            share: None,
         };
         out.push((format!("resolution {}", resolved.as_str()), Record::Resolution(resolution)));
     }
@@ -193,6 +197,27 @@ fn of_decisions(out: &mut Vec<(String, Record)>) {
     out.push((format!("indeterminate {}", cause.as_str()), Record::Indeterminate(end)));
 }
 
+/// What came with decisions by several people and by API.
+fn of_holds(out: &mut Vec<(String, Record)>) {
+    for reason in [ReasonCode::HoldsFull, ReasonCode::ApprovalDenied] {
+        out.push((format!("attempt {reason}"), attempt(|attempt| attempt.reason = reason)));
+    }
+    for (resolved, number, needed) in [(Resolved::Approved, 1, 2), (Resolved::Approved, 2, 2), (Resolved::Denied, 1, 1)]
+    {
+        let resolution = Resolution {
+            hold: HoldId::from_bytes([8; 16]),
+            at: moment(1),
+            tenant: TenantId::parse("acme").unwrap(),
+            resolved,
+            by: SubjectHandle::from_bytes([9; 16]),
+            self_approved: false,
+            share: Some(Share { identity: IdentityKind::ApiKey, number, needed }),
+        };
+        let name = format!("resolution {} {number} of {needed}", resolved.as_str());
+        out.push((name, Record::Resolution(resolution)));
+    }
+}
+
 fn all() -> Vec<(String, Envelope)> {
     let mut records = Vec::new();
     attempts(&mut records);
@@ -202,6 +227,7 @@ fn all() -> Vec<(String, Envelope)> {
     of_authority(&mut records);
     of_grants(&mut records);
     of_decisions(&mut records);
+    of_holds(&mut records);
     let boot = BootId::new(0x0123_4567_89ab, [0xcd; 10]);
     let envelopes = records.into_iter().zip(1..);
     envelopes.map(|((name, record), counter)| (name, Envelope { boot, counter, record })).collect()

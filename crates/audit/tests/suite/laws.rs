@@ -16,7 +16,7 @@ use refmon_core::ports::Moment;
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{
     Act, Asked, Asserter, Attempt, Cause, Commitment, Completion, Deed, Door, Event, Indeterminate, Notice, Record,
-    Resolution, Resolved, Status,
+    Resolution, Resolved, Share, Status,
 };
 
 use crate::support;
@@ -181,8 +181,8 @@ fn other() -> impl Strategy<Value = Record> {
         (head(), proptest::sample::select(causes)).prop_map(|((call, at, tenant), cause)| {
             Record::Indeterminate(Indeterminate { call: CallId::from_bytes(call), at, tenant, cause })
         }),
-        (head(), any::<bool>(), any::<[u8; 16]>(), any::<bool>()).prop_map(
-            |((hold, at, tenant), approved, by, self_approved)| {
+        (head(), any::<bool>(), any::<[u8; 16]>(), any::<bool>(), share()).prop_map(
+            |((hold, at, tenant), approved, by, self_approved, share)| {
                 let resolved = if approved { Resolved::Approved } else { Resolved::Denied };
                 let by = SubjectHandle::from_bytes(by);
                 Record::Resolution(Resolution {
@@ -192,11 +192,20 @@ fn other() -> impl Strategy<Value = Record> {
                     resolved,
                     by,
                     self_approved,
+                    share,
                 })
             }
         ),
         (moment(), event).prop_map(|(at, event)| Record::Notice(Notice { at, event })),
     ]
+}
+
+fn share() -> impl Strategy<Value = Option<Share>> {
+    let identities = [IdentityKind::Local, IdentityKind::ApiKey, IdentityKind::Token, IdentityKind::Certificate];
+    let numbers = (any::<u8>(), 1..=u8::MAX).prop_map(|(number, needed)| (1 + number % needed, needed));
+    let share = (proptest::sample::select(identities.to_vec()), numbers)
+        .prop_map(|(identity, (number, needed))| Share { identity, number, needed });
+    proptest::option::of(share)
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {

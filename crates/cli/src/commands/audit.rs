@@ -89,7 +89,8 @@ pub(crate) fn of_call(home: &Home, call: &str, output: Output) -> Result<Vec<Env
 }
 
 fn show(home: &Home, call: &str, output: Output) -> Result<Answer> {
-    let found = of_call(home, call, output)?;
+    let mut found = of_call(home, call, output)?;
+    chain(home, &mut found, output)?;
     let rows: Vec<Value> = found.iter().map(value).collect();
     output.result(&json!(rows), || {
         if found.is_empty() {
@@ -98,6 +99,20 @@ fn show(home: &Home, call: &str, output: Output) -> Result<Answer> {
         found.iter().map(|envelope| pairs(&value(envelope))).collect::<Vec<_>>().join("\n\n")
     });
     Ok(if found.is_empty() { Answer::No } else { Answer::Yes })
+}
+
+/// Behind the records of a call: what else belongs to its hold, from the attempt that was held over each person's decision to
+/// the attempt that ran.
+fn chain(home: &Home, found: &mut Vec<Envelope>, output: Output) -> Result<()> {
+    let hold = found.iter().find_map(|envelope| match &envelope.record {
+        Record::Attempt(attempt) => attempt.hold,
+        _ => None,
+    });
+    let Some(hold) = hold else { return Ok(()) };
+    let of_hold = decode(caught_up(home, output)?.hold(home.caller()?.tenant(), hold)?)?;
+    let known: Vec<_> = found.iter().map(|envelope| (envelope.boot, envelope.counter)).collect();
+    found.extend(of_hold.into_iter().filter(|envelope| !known.contains(&(envelope.boot, envelope.counter))));
+    Ok(())
 }
 
 fn find(home: &Home, tenant: &TenantId, query: &Query, output: Output) -> Result<Vec<Envelope>> {
@@ -262,7 +277,10 @@ fn line(record: &Record) -> String {
         }
         Record::Resolution(end) => {
             let own = if end.self_approved { " (by the one who asked)" } else { "" };
-            format!("{} hold {} {}{own}", time(end.at.unix_us), end.hold, end.resolved.as_str())
+            let share =
+                end.share.map(|share| format!(" {} of {} ({})", share.number, share.needed, share.identity.as_str()));
+            let (what, share) = (end.resolved.as_str(), share.unwrap_or_default());
+            format!("{} hold {} {what}{share}{own}", time(end.at.unix_us), end.hold)
         }
         Record::Notice(notice) => format!("{} refmon {}", time(notice.at.unix_us), event(&notice.event)),
         Record::Act(act) => format!("{} {} {}", time(act.at.unix_us), act.by, deed(&act.deed)),
@@ -330,6 +348,8 @@ fn body(record: &Record) -> Value {
         Record::Resolution(end) => json!({
             "kind": "resolution", "time": time(end.at.unix_us), "hold": end.hold.to_string(), "tenant": end.tenant.as_str(),
             "resolved": end.resolved.as_str(), "by": end.by.to_string(), "self_approved": end.self_approved,
+            "identity": end.share.map(|share| share.identity.as_str()), "number": end.share.map(|share| share.number),
+            "needed": end.share.map(|share| share.needed),
         }),
         Record::Notice(notice) => {
             json!({ "kind": "notice", "time": time(notice.at.unix_us), "event": event(&notice.event) })

@@ -7,12 +7,12 @@ use refmon_core::caller::Caller;
 use refmon_core::ids::{AgentId, GrantId, IdError, Scope, UserId};
 use refmon_core::ports::{self, Clock as _, Commitments as _, Entropy as _, Moment, Wait};
 use refmon_core::record::{Act, Deed, Record};
+use refmon_core::untrusted::visible;
 use refmon_gateway::system::System;
 use refmon_store::grants::{Grant, GrantError, GrantState, NewGrant};
 use serde_json::{Value, json};
 
 use crate::args::{Arguments, GrantCommand, GrantOptions};
-use crate::commands::holds::visible;
 use crate::config::ConfigError;
 use crate::home::Home;
 use crate::output::{Answer, Output, table, time};

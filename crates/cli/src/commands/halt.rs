@@ -7,13 +7,13 @@ use refmon_core::caller::Caller;
 use refmon_core::ids::SubjectHandle;
 use refmon_core::ports::{Clock as _, Commitments as _, Wait};
 use refmon_core::record::{Deed, Event, Notice, Record};
+use refmon_core::untrusted::visible;
 use refmon_gateway::system::System;
 use refmon_store::authority::Switch;
 use serde_json::{Value, json};
 
 use crate::args::Arguments;
 use crate::commands::grant::act;
-use crate::commands::holds::visible;
 use crate::config::ConfigError;
 use crate::halts::{self, REASON_BYTES_MAX};
 use crate::home::Home;

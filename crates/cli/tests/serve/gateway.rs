@@ -331,6 +331,12 @@ impl Gateway {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
+    /// Kills the gateway, without a word.
+    pub(crate) fn kill(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+
     /// Waits until the gateway has ended.
     pub(crate) fn ended(mut self) -> (TempDir, bool) {
         let ended = self.child.wait().unwrap().success();

@@ -420,6 +420,12 @@ fn sql_that_databases_read_differently_does_not_only_read() {
 }
 
 #[test]
+fn sql_has_its_verbs_as_facts() {
+    let verbs = of(Kind::Sql { write: true }, &text("select 1; drop table t")).unwrap();
+    assert_eq!(verbs["verbs"], Fact::Texts(vec!["drop".into(), "select".into()]));
+}
+
+#[test]
 fn sql_that_takes_long_to_parse_is_not_parsed() {
     let read = || Kind::Sql { write: false };
     let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));

@@ -74,6 +74,8 @@ pub struct Judgement {
     pub policies: Vec<PolicyId>,
     /// Approvals that are missing, or that were used.
     pub approvals: Vec<ApprovalKind>,
+    /// How many people must approve, if it is held.
+    pub approvers: u8,
     /// What must be done with the result.
     pub obligations: Vec<Obligation>,
     /// The policy's own words on why, for people.
@@ -99,6 +101,7 @@ impl Judgement {
             names: Vec::new(),
             policies: Vec::new(),
             approvals: Vec::new(),
+            approvers: 1,
             obligations: Vec::new(),
             explanation: None,
             expected: None,
@@ -318,11 +321,12 @@ fn apply(judgement: &mut Judgement, ruling: Ruling) {
             judgement.policies = policies;
             judgement.obligations = obligations;
         }
-        Ruling::Hold { policies, approvals, explanation } => {
+        Ruling::Hold { policies, approvals, approvers, explanation } => {
             judgement.decision = Decision::Hold;
             judgement.reason = ReasonCode::PolicyHold;
             judgement.policies = policies;
             judgement.approvals = approvals;
+            judgement.approvers = approvers.clamp(1, limits::APPROVERS_MAX);
             judgement.explanation = explanation;
         }
         Ruling::Deny { reason, policies, explanation } => {

@@ -14,6 +14,7 @@
 //! ```
 
 mod binding;
+mod hold;
 pub mod judge;
 mod states;
 
@@ -29,7 +30,7 @@ use crate::caller::Caller;
 use crate::decision::{Decision, Grants, Veto};
 use crate::ids::{CallId, HoldId, Operation, ServerName};
 use crate::ports::{
-    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Imminent, Inspector, Journal, Moment,
+    Approval, Clock, Commitments, Entropy, Fault, Files, Holds, Imminent, Inspector, Journal, Moment, Placed,
     ScopeGrants, Wait,
 };
 use crate::reason::ReasonCode;
@@ -106,7 +107,7 @@ impl Monitor {
             Decision::Permit => self.permit(&bundle, proposal, judgement, None),
             Decision::Deny => self.deny(&bundle, proposal, judgement),
             Decision::Hold => match self.approval_for(&bundle, &proposal, &judgement) {
-                Ok(Some(approval)) => self.approved(&bundle, proposal, approval),
+                Ok(Some(approval)) => self.approved(&bundle, proposal, approval, judgement.approvers),
                 Ok(None) => self.hold(&bundle, proposal, judgement),
                 Err(_) => self.deny(&bundle, proposal, judgement.refused(ReasonCode::Unavailable)),
             },
@@ -128,7 +129,9 @@ impl Monitor {
             Decision::Permit => self.permit(&bundle, proposal, judgement, None),
             Decision::Deny => self.deny(&bundle, proposal, judgement),
             Decision::Hold => match self.approval_for(&bundle, &proposal, &judgement) {
-                Ok(Some(approval)) if approval.hold == hold => self.approved(&bundle, proposal, approval),
+                Ok(Some(approval)) if approval.hold == hold => {
+                    self.approved(&bundle, proposal, approval, judgement.approvers)
+                }
                 Ok(_) => self.deny(&bundle, proposal, judgement.refused(ReasonCode::ApprovalVoid)),
                 Err(_) => self.deny(&bundle, proposal, judgement.refused(ReasonCode::Unavailable)),
             },
@@ -251,9 +254,13 @@ impl Monitor {
         self.ports.holds.approved(&proposal.caller, &binding, self.ports.clock.now())
     }
 
-    fn approved(&self, bundle: &Bundle, proposal: Proposal, approval: Approval) -> Verdict {
+    fn approved(&self, bundle: &Bundle, proposal: Proposal, approval: Approval, approvers: u8) -> Verdict {
         let judgement = self.judge(bundle, &proposal, &Grants::verified(approval.approvals.clone()));
         match judgement.decision {
+            // More people may be needed now than when the hold was placed.
+            Decision::Permit if approval.approvers < approvers => {
+                self.deny(bundle, proposal, judgement.refused(ReasonCode::ApprovalVoid))
+            }
             Decision::Permit => self.permit(bundle, proposal, judgement, Some(approval)),
             Decision::Hold => self.deny(bundle, proposal, judgement.refused(ReasonCode::ApprovalVoid)),
             Decision::Deny => self.deny(bundle, proposal, judgement),
@@ -306,9 +313,14 @@ impl Monitor {
     }
 
     fn hold(&self, bundle: &Bundle, proposal: Proposal, mut judgement: Judgement) -> Verdict {
-        let placed = self.place(bundle, &proposal, &judgement);
-        let Ok(hold) = placed else {
-            return self.deny(bundle, proposal, judgement.refused(ReasonCode::Unavailable));
+        let hold = match self.place(bundle, &proposal, &judgement) {
+            Ok(Placed::Waits(hold)) => hold,
+            Ok(Placed::Denied(hold)) => {
+                judgement.hold = Some(hold);
+                return self.deny(bundle, proposal, judgement.vetoed(ReasonCode::ApprovalDenied.into()));
+            }
+            Ok(Placed::Full) => return self.deny(bundle, proposal, judgement.vetoed(ReasonCode::HoldsFull.into())),
+            Err(_) => return self.deny(bundle, proposal, judgement.refused(ReasonCode::Unavailable)),
         };
         judgement.hold = Some(hold);
         match self.record(bundle, &proposal, &judgement) {
@@ -322,31 +334,6 @@ impl Monitor {
             Ok((call, _)) => Denied { call: Some(call), judgement },
             Err(_) => Denied::unrecorded(judgement),
         })
-    }
-
-    fn place(&self, bundle: &Bundle, proposal: &Proposal, judgement: &Judgement) -> Result<HoldId, Fault> {
-        let (Some(binding), Some(tool), Some(arguments)) =
-            (binding(bundle, proposal, judgement), &judgement.tool, &judgement.canonical)
-        else {
-            return Err(Fault::Breach("a hold without a tool or arguments"));
-        };
-        let mut arguments = arguments.clone();
-        if !proposal.beside.is_empty() {
-            arguments.push_str(&format!(" and beside the arguments {}", proposal.beside));
-        }
-        let now = self.ports.clock.now();
-        let mut random = [0u8; 10];
-        self.ports.entropy.fill(&mut random)?;
-        let request = HoldRequest {
-            id: HoldId::uuid_v7(now.unix_us / 1_000, random),
-            binding,
-            approvals: &judgement.approvals,
-            action: &tool.action,
-            arguments: &arguments,
-            explanation: judgement.explanation.as_deref().unwrap_or_else(|| judgement.reason.sentence()),
-            now,
-        };
-        self.ports.holds.place(&proposal.caller, &request)
     }
 
     /// Records the attempt durably. Nothing is minted before it returns `Ok`.

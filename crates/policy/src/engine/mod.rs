@@ -217,9 +217,11 @@ impl Engine {
                         .into_iter()
                         .filter(|number| matches!(self.demand(*number), Some(Demand::Approval(_))))
                         .collect();
+                    let asked = asking.iter().filter_map(|number| self.rules.get(*number as usize));
                     return Ruling::Hold {
                         policies: self.ids(&asking),
                         approvals,
+                        approvers: asked.map(Rule::approvers).max().unwrap_or(1),
                         explanation: self.explanation(&asking),
                     };
                 }

@@ -266,3 +266,24 @@ fn a_disagreement_with_the_stock_authorizer_is_sticky_and_denies() {
     let ruling = with(&ada(), &read, &Facts::default(), &json, |question| engine.rule(question));
     assert_eq!(reason(&ruling), ReasonCode::PolicyError);
 }
+
+#[test]
+fn of_policies_that_ask_for_an_approval_the_one_that_wants_most_people_counts() {
+    let asks = |id: &str, approvers: &str| {
+        format!(
+            "@id(\"{id}\") {approvers} @approval(\"operator\") forbid(principal, action, resource) \
+             unless {{ context.granted.contains(\"approval:operator\") }};"
+        )
+    };
+    for (first, second, expected) in
+        [("", "", 1), ("", "@approvers(\"2\")", 2), ("@approvers(\"2\")", "@approvers(\"1\")", 2)]
+    {
+        let wipe = contract("files", "wipe", &[Effect::Destructive]);
+        let text = format!("{PERMIT}{}{}", asks("a", first), asks("b", second));
+        let engine = engine(std::slice::from_ref(&wipe), "{}", &text);
+        let ruling = ask(&engine, &ada(), &wipe, "{}", &[]);
+        let Ruling::Hold { approvers, .. } = ruling else { panic!("{ruling:?}") };
+        assert_eq!(approvers, expected);
+        assert!(matches!(ask(&engine, &ada(), &wipe, "{}", &["operator"]), Ruling::Permit { .. }));
+    }
+}

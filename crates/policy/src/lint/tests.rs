@@ -116,6 +116,12 @@ fn a_demand_has_one_known_shape() {
         "@approval",
         "@aproval(\"k\")",
         "@approval(\"a\") @obligation(\"withhold_output\")",
+        "@approvers(\"2\")",
+        "@obligation(\"withhold_output\") @approvers(\"2\")",
+        "@approval(\"a\") @approvers(\"0\")",
+        "@approval(\"a\") @approvers(\"3\")",
+        "@approval(\"a\") @approvers(\"02\")",
+        "@approval(\"a\") @approvers(\"two\")",
     ] {
         let findings = lints(&world(), SCHEMA, &format!("@id(\"a\") {annotation} forbid(principal, {GET}, resource);"));
         let error = findings.iter().find(|finding| matches!(finding.rule, "demand" | "annotation"));

@@ -3,12 +3,24 @@
 //! Parsers disagree about JSON, and an agent that knows how can make the judge read one call and the tool
 //! another (CVE-2026-27896 is one of a family). So before anything is judged, these are refused: duplicate keys
 //! at any depth, keys with a NUL, invalid UTF-8, a byte order mark, lone surrogates, text after the value, and
-//! nesting beyond [`limits::JSON_DEPTH_MAX`]; in what an agent sends also keys of one object that differ only in
+//! nesting beyond [`JSON_DEPTH_MAX`]; in what an agent sends also keys of one object that differ only in
 //! case ([`Strictness::Request`]). Numbers keep their text: nothing is rounded.
 //!
 //! Grammar: RFC 8259. [`Json::parse`] builds a tree, [`scan`] only checks, [`Members`] finds the members of an
 //! object as spans of the original bytes, so that they can be passed on as they came. [`Json::canonical`] is the
 //! one form that is hashed: RFC 8785, but integers are kept exact.
+
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::wildcard_enum_match_arm,
+        clippy::allow_attributes,
+        reason = "tests may index and add"
+    )
+)]
 
 mod canonical;
 mod keys;
@@ -22,7 +34,10 @@ use std::fmt;
 pub use members::{Member, Members};
 pub use number::Number;
 
-use crate::limits;
+/// Nesting of JSON arrays and objects.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Members of one JSON object.
+pub const JSON_MEMBERS_MAX: usize = 100_000;
 
 /// A JSON value, borrowing from the bytes it was parsed from where it can.
 #[derive(Debug, Clone, PartialEq)]
@@ -224,7 +239,7 @@ const fn folded(character: char) -> char {
     }
 }
 
-const _: () = assert!(limits::JSON_DEPTH_MAX < 1024, "the scanner recurses once per level");
+const _: () = assert!(JSON_DEPTH_MAX < 1024, "the scanner recurses once per level");
 
 #[cfg(test)]
 mod tests;

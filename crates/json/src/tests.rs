@@ -51,8 +51,8 @@ fn many_keys_are_checked_as_strictly_as_few() {
 #[test]
 fn nesting_is_bounded() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    assert_eq!(defect(&nested(limits::JSON_DEPTH_MAX)), None);
-    assert_eq!(defect(&nested(limits::JSON_DEPTH_MAX + 1)), Some(Defect::Depth));
+    assert_eq!(defect(&nested(JSON_DEPTH_MAX)), None);
+    assert_eq!(defect(&nested(JSON_DEPTH_MAX + 1)), Some(Defect::Depth));
     assert_eq!(defect(&"[".repeat(1_000_000)), Some(Defect::Depth));
 }
 

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use super::keys::Keys;
 use super::{Defect, Json, Malformed, Number, Strictness};
-use crate::limits;
 
 /// What the scanner makes of the values it meets.
 pub(super) trait Build<'a> {
@@ -168,7 +167,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, Malformed>) -> Result<T, Malformed> {
-        if self.depth >= limits::JSON_DEPTH_MAX {
+        if self.depth >= crate::JSON_DEPTH_MAX {
             return Err(self.bad(Defect::Depth));
         }
         self.depth = self.depth.saturating_add(1);
@@ -230,7 +229,7 @@ impl<'a> Scanner<'a> {
             self.space();
             let value = value(self, &key)?;
             members.push((key, value));
-            if members.len() > limits::JSON_MEMBERS_MAX {
+            if members.len() > crate::JSON_MEMBERS_MAX {
                 return Err(self.bad(Defect::Members));
             }
             self.space();
