@@ -82,6 +82,10 @@ impl Holds for World {
         Ok(Placed::Waits(request.id))
     }
 
+    fn awaited(&self, _: &Caller, _: HoldId, _: Moment) -> Result<Awaited, Fault> {
+        Ok(Awaited::Pending)
+    }
+
     fn spend(&self, _: &Caller, _: &Approval, _: Moment) -> Result<bool, Fault> {
         Ok(false)
     }

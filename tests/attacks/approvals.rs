@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use refmon_core::bundle::{Bundle, Listing, Tool};
@@ -70,16 +71,18 @@ fn an_approval_is_not_for_another_caller() {
     stage.passes(&call(2, "delete", CALL));
 }
 
+/// The same policies but for a comment.
+fn changed() -> Bundle {
+    let folder_of_changed = tempfile::TempDir::new().unwrap();
+    let text = std::fs::read_to_string(folder().join("policies/operator.cedar")).unwrap();
+    std::fs::write(folder_of_changed.path().join("operator.cedar"), format!("{text}\n// Changed.\n")).unwrap();
+    bundle(&refmon_policy::Sources { policy_dir: Some(folder_of_changed.path().to_owned()), ..sources() })
+}
+
 #[test]
 fn an_approval_is_void_after_a_change_of_policy() {
     let stage = approved();
-    let changed = tempfile::TempDir::new().unwrap();
-    let text = std::fs::read_to_string(folder().join("policies/operator.cedar")).unwrap();
-    std::fs::write(changed.path().join("operator.cedar"), format!("{text}\n// Changed.\n")).unwrap();
-    stage
-        .monitor
-        .activate(bundle(&refmon_policy::Sources { policy_dir: Some(changed.path().to_owned()), ..sources() }))
-        .unwrap();
+    stage.monitor.activate(changed()).unwrap();
     stage.held(&call(2, "delete", CALL));
     assert_eq!(stage.permits(), 0);
     stage.monitor.activate(bundle(&sources())).unwrap();
@@ -393,4 +396,59 @@ proptest! {
         prop_assert_eq!(own, seconds < HOLD_SECONDS, "its own call, in time");
         prop_assert!(!matches!(bound.submit(&world, &monitor), Verdict::Permit(_)), "a second time");
     }
+}
+
+/// A stage on which held calls wait, and a call that does. Returns its hold.
+fn waits() -> (Stage, HoldId) {
+    let stage = Stage::of(Setting { wait: Duration::from_secs(600), ..Setting::default() });
+    stage.asks(WAITS);
+    let told = stage.client.take();
+    let [told] = told.as_slice() else { panic!("one word that it waits: {told:?}") };
+    let told: serde_json::Value = serde_json::from_str(told).unwrap();
+    assert_eq!(told["params"]["progressToken"], "p");
+    let hold = told["params"]["message"].as_str().unwrap().rsplit(' ').next().unwrap();
+    assert_eq!(stage.server.take(), [""; 0], "nothing reaches the server");
+    (stage, HoldId::parse(hold).unwrap())
+}
+
+const WAITS: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete","arguments":{"q":"a"},"_meta":{"progressToken":"p"}}}"#;
+
+#[test]
+fn a_server_cannot_answer_a_call_that_waits_for_a_person() {
+    let (stage, hold) = waits();
+    stage.answers(r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#);
+    stage.answers(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}"#);
+    stage.answers(r#"{"jsonrpc":"2.0","id":1,"result":{"a":1,"a":2}}"#);
+    assert_eq!(stage.client.take(), [""; 0], "it was never asked");
+    // No other call has its identifier meanwhile.
+    assert_eq!(code(&stage.refused(call(1, "delete", r#"{"q":"b"}"#))), "limit.duplicate-id");
+    stage.world.decide(hold, true);
+    assert_eq!(stage.server.wait(|| false).unwrap(), [WAITS], "the bytes that were held, and nothing else");
+    assert_eq!(stage.permits(), 1);
+}
+
+#[test]
+fn a_call_that_waits_and_is_taken_back_does_not_run() {
+    let (stage, hold) = waits();
+    stage.asks(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    assert_eq!(stage.server.take(), [""; 0], "the server has not heard of it");
+    stage.world.decide(hold, true);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!((stage.server.take(), stage.permits()), (vec![], 0));
+    // The approval is for the next time.
+    stage.passes(&call(2, "delete", CALL));
+}
+
+#[test]
+fn a_call_that_has_waited_is_judged_again() {
+    let (stage, hold) = waits();
+    stage.world.decide(hold, true);
+    let (second, other) = waits();
+    second.monitor.activate(changed()).unwrap();
+    second.world.decide(other, true);
+    let answer = second.client.wait(|| false).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&answer[0]).unwrap();
+    assert_eq!(code(&answer), "approval.void", "{answer}");
+    assert_eq!((second.server.take(), second.permits()), (vec![], 0), "policy has changed since");
+    assert_eq!(stage.server.wait(|| false).unwrap(), [WAITS]);
 }

@@ -14,7 +14,7 @@ use refmon_core::monitor::{Monitor, Route};
 use refmon_core::ports::{Files, Wait};
 use refmon_core::record::{Door, Record, Status};
 use refmon_gateway::frame::Frame;
-use refmon_gateway::session::{Behind, Observed, Observer, SUPPORTED, Session};
+use refmon_gateway::session::{Observed, Observer, SUPPORTED, Session, Terms};
 use refmon_gateway::upstream::Lines;
 use refmon_policy::{Sources, load};
 use serde_json::{Value, json};
@@ -78,11 +78,19 @@ pub(crate) struct Setting {
     pub(crate) caller: Caller,
     pub(crate) bundle: Bundle,
     pub(crate) files: Option<Arc<dyn Files>>,
+    /// How long a held call may wait.
+    pub(crate) wait: Duration,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { world: Arc::default(), caller: support::caller("t", &[]), bundle: bundle(&sources()), files: None }
+        Self {
+            world: Arc::default(),
+            caller: support::caller("t", &[]),
+            bundle: bundle(&sources()),
+            files: None,
+            wait: Duration::ZERO,
+        }
     }
 }
 
@@ -146,7 +154,7 @@ impl Stage {
 
     /// A session that does not know its server's tools yet.
     pub(crate) fn unlisted(setting: Setting) -> Self {
-        let Setting { world, caller, bundle, files } = setting;
+        let Setting { world, caller, bundle, files, wait } = setting;
         let mut ports = support::ports(&world);
         ports.files = files.unwrap_or(ports.files);
         let monitor = Arc::new(Monitor::new(bundle, ports).unwrap());
@@ -165,9 +173,9 @@ impl Stage {
             Box::new(Lines::new(client.clone())),
             Box::new(Lines::new(server.clone())),
             Arc::new(Silent),
-            Behind::default(),
+            Terms { wait, ..Terms::default() },
         );
-        Self { world, monitor, session: Arc::new(session), client, server }
+        Self { world, monitor, session, client, server }
     }
 
     /// The client asks for the tools, and the server answers with these. Returns what the client sees.

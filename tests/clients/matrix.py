@@ -13,10 +13,14 @@ def plain(result):
     return result.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-async def ask(client, method, params):
+async def told(progress, total, message):
+    """Whoever asks for progress can be kept waiting."""
+
+
+async def ask(client, method, params, progress):
     match method:
         case "tools/call":
-            return await client.call_tool(params["name"], params["arguments"])
+            return await client.call_tool(params["name"], params["arguments"], progress_callback=told if progress else None)
         case "prompts/list":
             return await client.list_prompts()
         case "prompts/get":
@@ -37,7 +41,7 @@ async def drive(job):
     with open("/dev/null", "w") as nowhere:
         async with Client(transport(job["server"], nowhere), mode=job["mode"]) as client:
             tools = plain(await client.list_tools())["tools"]
-            results = [plain(await ask(client, *asked)) for asked in job["asks"]]
+            results = [plain(await ask(client, *asked, job.get("progress"))) for asked in job["asks"]]
             return {"version": client.protocol_version, "tools": tools, "results": results}
 
 

@@ -32,6 +32,8 @@ run "conformance: the suite's servers through refmon serve" \
   node tests/clients/conformance-client.mjs "$refmon" .work/clients/conformance-client docs/compatibility.md
 run "matrix over HTTP: every client, four servers at once" \
   node tests/clients/matrix-http.mjs "$refmon" .work/clients/matrix-http "$venv/bin/python"
+run "held calls: every client waits until a person has approved" \
+  env WAIT_SECONDS="${REFMON_LONG:+590}" node tests/clients/holds.mjs "$refmon" .work/clients/holds "$venv/bin/python" crates/cli/tests/servers/era_server.py
 run "identity: a certified OpenID provider, a published client that logs in" \
   node tests/clients/identity.mjs "$refmon" .work/clients/identity
 

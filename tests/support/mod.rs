@@ -24,8 +24,8 @@ use refmon_core::ids::{
 };
 use refmon_core::monitor::{Ask, Monitor, Ports, Proposal, Route};
 use refmon_core::ports::{
-    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, Placed, Policy,
-    Question, ScopeGrant, ScopeGrants, Wait,
+    Approval, Awaited, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment,
+    Placed, Policy, Question, ScopeGrant, ScopeGrants, Wait,
 };
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{Commitment, Door, Record};
@@ -180,6 +180,20 @@ impl Holds for World {
         };
         holds.insert(*request.id.as_bytes(), held);
         Ok(Placed::Waits(request.id))
+    }
+
+    fn awaited(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Awaited, Fault> {
+        let holds = self.holds.lock().unwrap();
+        let own = |held: &&Held| held.tenant == caller.tenant().as_str();
+        let Some(held) = holds.get(hold.as_bytes()).filter(own) else { return Ok(Awaited::Over) };
+        let over = held.expires_s <= now.unix_us / 1_000_000;
+        Ok(match held.state {
+            "denied" => Awaited::Denied,
+            "spent" => Awaited::Approved,
+            _ if over => Awaited::Over,
+            "approved" => Awaited::Approved,
+            _ => Awaited::Pending,
+        })
     }
 
     fn spend(&self, _: &Caller, approval: &Approval, _: Moment) -> Result<bool, Fault> {

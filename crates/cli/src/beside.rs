@@ -181,7 +181,8 @@ impl TenantHolds {
     }
 
     fn sweep(&self) {
-        if let Err(error) = self.stores.expire_holds(self.clock.now()) {
+        let now = self.clock.now();
+        if let Err(error) = self.stores.expire_holds(now).and_then(|()| self.stores.remove_old_holds(now)) {
             drop(self.failed(error));
         }
     }

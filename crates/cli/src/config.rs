@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use refmon_core::limits::HOLD_SECONDS;
 use serde::Deserialize;
 
 use crate::authority::Authority;
@@ -52,6 +54,29 @@ pub(crate) struct Config {
     pub(crate) roles: RoleTable,
     #[serde(default)]
     pub(crate) access: access::Settings,
+    #[serde(default)]
+    pub(crate) holds: Holds,
+}
+
+/// What happens to calls that wait for a person.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Holds {
+    /// How many seconds a client that asks for progress is kept waiting; 0 for none.
+    pub(crate) wait_seconds: u64,
+}
+
+impl Holds {
+    /// A hold is over in any case when its own time is.
+    pub(crate) fn wait(&self) -> Duration {
+        Duration::from_secs(self.wait_seconds)
+    }
+}
+
+impl Default for Holds {
+    fn default() -> Self {
+        Self { wait_seconds: HOLD_SECONDS }
+    }
 }
 
 /// Where `refmon serve` listens.

@@ -11,7 +11,10 @@ use anyhow::Result;
 use refmon_audit::journal::Journal;
 use refmon_core::caller::Caller;
 use refmon_core::digest::Binding;
-use refmon_core::ports::{self, Approval, Fault, HoldRequest, Holds, Moment, Placed, ScopeGrant, ScopeGrants, Wait};
+use refmon_core::ids::HoldId;
+use refmon_core::ports::{
+    self, Approval, Awaited, Fault, HoldRequest, Holds, Moment, Placed, ScopeGrant, ScopeGrants, Wait,
+};
 use refmon_core::record::Record;
 use tokio::task::block_in_place;
 
@@ -75,6 +78,10 @@ impl<S: Holds> Holds for Waiting<S> {
 
     fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<Placed, Fault> {
         block_in_place(|| self.0.place(caller, request))
+    }
+
+    fn awaited(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Awaited, Fault> {
+        block_in_place(|| self.0.awaited(caller, hold, now))
     }
 
     fn spend(&self, caller: &Caller, approval: &Approval, now: Moment) -> Result<bool, Fault> {

@@ -44,3 +44,5 @@ mod tls;
 mod traces;
 #[path = "serve/upstreams.rs"]
 mod upstreams;
+#[path = "serve/waits.rs"]
+mod waits;

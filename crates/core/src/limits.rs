@@ -37,8 +37,10 @@ pub const CALLS_CANCELLED_MAX: usize = 16_384;
 pub const HOLDS_PENDING_MAX: usize = 1_024;
 /// Holds of one person that may wait for a decision, of those of the tenant.
 pub const HOLDS_OF_PERSON_MAX: usize = 64;
-/// Bytes of arguments in the waiting holds of one person.
-pub const HOLD_BYTES_OF_PERSON_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of arguments that a person can be asked to decide on.
+pub const HOLD_ARGUMENT_BYTES_MAX: usize = 256 * 1024;
+/// Holds of one person that may be placed within an hour: nobody decides on more.
+pub const HOLDS_OF_PERSON_HOUR_MAX: usize = 1_024;
 /// People that one call can need.
 pub const APPROVERS_MAX: u8 = 2;
 /// Seconds a hold waits for a decision, and an approval for its use.

@@ -181,6 +181,19 @@ pub enum Placed {
     Full,
 }
 
+/// What has become of a hold that a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// Nobody has decided yet.
+    Pending,
+    /// It was approved; the approval may be used since.
+    Approved,
+    /// A person said no.
+    Denied,
+    /// Nobody decided, or nobody used the approval, in time; or there is no such hold of this tenant.
+    Over,
+}
+
 /// Holds and their approvals, per tenant.
 pub trait Holds: Send + Sync {
     /// Finds an approval for this binding of this caller that is decided, not expired and not spent.
@@ -194,6 +207,12 @@ pub trait Holds: Send + Sync {
     /// # Errors
     /// A fault if the store does not answer.
     fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<Placed, Fault>;
+
+    /// What has become of a hold of the caller's tenant.
+    ///
+    /// # Errors
+    /// A fault if the store does not answer.
+    fn awaited(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Awaited, Fault>;
 
     /// Spends an approval: `true` for one caller only, `false` if it is gone.
     ///

@@ -129,6 +129,7 @@ reasons! {
     ApprovalVoid = 70 "approval.void" "the approval was spent by another call or no longer suffices" [AwaitApproval];
     HoldsFull = 71 "holds.full" "too many calls of this person or of this tenant wait for a decision, or their arguments are too large" [DecideEarlier];
     ApprovalDenied = 72 "approval.denied" "a person has denied exactly this call, which stays denied until its hold is over" [AskOperator];
+    ApprovalTimeout = 73 "approval.timeout" "nobody decided on this call in time, or the approval was not used in time" [AskOperator];
     TooManyCalls = 80 "limit.calls" "too many calls are under way" [RetryLater];
     DuplicateCall = 81 "limit.duplicate-id" "a call with this identifier is under way" [CorrectArguments];
     AuditUnavailable = 90 "audit.unavailable" "the attempt could not be recorded" [RetryLater];

@@ -67,7 +67,15 @@ impl fmt::Display for Shown<'_> {
 pub fn visible(text: &str) -> String {
     let blank = |c: char| matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
     let plain = |c: char| c == ' ' || c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric() && !blank(c));
-    text.chars().map(|c| if plain(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if plain(character) {
+            out.push(character);
+        } else {
+            out.extend(character.escape_unicode());
+        }
+    }
+    out
 }
 
 /// Writes every character beyond ASCII as JSON escapes it: a terminal acts on none of them, and none looks like another.

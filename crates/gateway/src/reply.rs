@@ -4,6 +4,7 @@
 //! the record and the remedies stand in `_meta` under `refmon.dev/verdict`. Another refused request gets a
 //! JSON-RPC error outside the ranges that JSON-RPC and MCP reserve.
 
+use refmon_core::ids::HoldId;
 use refmon_core::monitor::{Denied, Held, Judgement, Withheld};
 use refmon_core::reason::ReasonCode;
 use serde_json::{Value, json};
@@ -66,6 +67,15 @@ impl Reply {
             );
         }
         Self::refusal(shape, id, HELD, text, verdict)
+    }
+
+    /// Progress of a call that waits for a person, for the client that gave this token.
+    pub(crate) fn waits(token: &[u8], hold: HoldId, seconds: u64) -> Self {
+        let message = json!(format!("refmon waits for a person to decide on hold {hold}"));
+        let mut bytes = br#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"#.to_vec();
+        bytes.extend_from_slice(token);
+        bytes.extend_from_slice(format!(r#","progress":{seconds},"message":{message}}}}}"#).as_bytes());
+        Self(bytes)
     }
 
     /// A call that ran, whose result the agent does not get.

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use refmon_core::monitor::{Monitor, Route};
 use refmon_core::ports::Clock;
@@ -11,7 +12,7 @@ use refmon_core::untrusted::Shown;
 use crate::child::Server;
 use crate::credentials::Credentials;
 use crate::frame::{self, Frame};
-use crate::session::{Behind, Observer, Session};
+use crate::session::{Observer, Session, Terms};
 use crate::upstream::Lines;
 
 /// Bytes of the server's error output that are shown per line.
@@ -35,19 +36,20 @@ pub fn run(
     clock: &Arc<dyn Clock>,
     route: Route,
     (mut server, credentials): (Server, Arc<Credentials>),
+    hold_wait: Duration,
     observer: &Arc<dyn Observer>,
 ) -> io::Result<Ended> {
     let (input, output, errors) = server.streams()?;
     let to_server = Arc::new(Closing::new(input));
-    let session = Arc::new(Session::new(
+    let session = Session::new(
         Arc::clone(monitor),
         Arc::clone(clock),
         route,
         Box::new(Lines::new(io::stdout())),
         Box::new(Lines::new(Shared(Arc::clone(&to_server)))),
         Arc::clone(observer),
-        Behind { credentials: Arc::clone(&credentials), shared: false },
-    ));
+        Terms { credentials: Arc::clone(&credentials), shared: false, wait: hold_wait },
+    );
     let (ended, first_end) = std::sync::mpsc::channel();
     let ended = move |by_client: bool| match ended.send(by_client) {
         // Whoever ends second has no one left to tell.

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use refmon_core::json::{Json, Members, Strictness};
+use refmon_core::limits;
 use refmon_core::monitor::Verdict;
 use refmon_core::record::{Cause, Door};
 use serde_json::value::RawValue;
@@ -15,6 +16,9 @@ use crate::decisions::{Decisions, Prepared, Question};
 use crate::host::Host;
 use crate::problem::Problem;
 use crate::verdict::Told;
+
+/// Bytes of all questions of one request, each with what it shares with the others: all of them are read and judged.
+const SHARED_BYTES_MAX: usize = 2 * limits::ARGUMENT_BYTES_MAX;
 
 /// The members that stand for one question. What is absent from one of several is taken whole from beside them.
 const MEMBERS: [&str; 4] = ["subject", "action", "resource", "context"];
@@ -38,6 +42,12 @@ impl Decisions {
         let listed = beside.value("evaluations").unwrap_or_default();
         let listed: Vec<&RawValue> =
             serde_json::from_slice(listed).map_err(|_| Problem::Body("`/evaluations` must be a list of objects"))?;
+        let shared: usize = MEMBERS.iter().filter_map(|name| beside.value(name)).map(<[u8]>::len).sum();
+        if shared.saturating_mul(listed.len()).saturating_add(body.len()) > SHARED_BYTES_MAX {
+            return Err(Problem::Body(
+                "what the questions share is too large for so many of them; ask fewer at a time",
+            ));
+        }
         let semantic = json.member("options").and_then(|options| options.member("evaluations_semantic"));
         let stop = match SEMANTICS.iter().position(|known| semantic.and_then(Json::as_text) == Some(known)) {
             Some(1) => Some(false),

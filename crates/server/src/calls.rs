@@ -31,7 +31,7 @@ use crate::host::{Host, Named};
 use crate::problem::Problem;
 use crate::verdict::{Told, supported};
 
-/// Calls of one host that are under way.
+/// Calls of one person that are under way.
 const OF_HOST_MAX: usize = 1_024;
 /// Calls of all hosts that are under way.
 const OF_ALL_MAX: usize = 65_536;
@@ -45,10 +45,13 @@ struct Who {
     agent: AgentId,
 }
 
+/// How many calls each person has under way, whatever the agent and the credential.
+type Counts = Arc<Mutex<HashMap<(TenantId, UserId), usize>>>;
+
 /// The calls that are under way at hosts.
 pub(crate) struct OpenCalls {
     calls: Mutex<State>,
-    counts: Arc<Mutex<HashMap<Who, usize>>>,
+    counts: Counts,
     patience_us: u64,
 }
 
@@ -67,7 +70,7 @@ struct Open {
 /// Room for one more call of a host. Dropped, it is free again.
 struct Room {
     who: Who,
-    counts: Arc<Mutex<HashMap<Who, usize>>>,
+    counts: Counts,
 }
 
 impl Decisions {
@@ -223,7 +226,7 @@ impl OpenCalls {
         if counts.values().sum::<usize>() >= OF_ALL_MAX {
             return None;
         }
-        let count = counts.entry(who.clone()).or_default();
+        let count = counts.entry(who.person()).or_default();
         if *count >= OF_HOST_MAX {
             return None;
         }
@@ -276,15 +279,20 @@ impl Who {
         let (tenant, user, agent) = (caller.tenant().clone(), caller.user().clone(), caller.agent().clone());
         Self { kind: caller.kind(), tenant, user, agent }
     }
+
+    fn person(&self) -> (TenantId, UserId) {
+        (self.tenant.clone(), self.user.clone())
+    }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
         let mut counts = lock(&self.counts);
-        if let Some(count) = counts.get_mut(&self.who) {
+        let person = self.who.person();
+        if let Some(count) = counts.get_mut(&person) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                counts.remove(&self.who);
+                counts.remove(&person);
             }
         }
     }

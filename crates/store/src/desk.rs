@@ -231,7 +231,7 @@ const WITHOUT_ARGUMENTS: &str = "id, user, agent, identity, host_user, host_agen
 /// What a person could decide on: `:reach` is the effects that the person has scopes for. A hold whose effects are not known
 /// is for the machine only.
 pub(crate) const DECIDABLE: &str = "(:machine OR (effects <> 0 AND (effects & ~:reach) = 0))";
-const OWN: &str = "(user = :user OR host_user IS :user)";
+const OWN: &str = "(user = :user OR (host_user = :user AND host_user IS NOT NULL))";
 
 impl Desk<'_> {
     /// The effects that this person has a scope for now, as bits.
@@ -247,6 +247,15 @@ impl Desk<'_> {
 
     pub(crate) fn at_machine(&self) -> bool {
         self.seat == Seat::Machine
+    }
+
+    /// The rows that this person sees. Who can decide on nothing has only rows of the person's own, which an index finds.
+    fn visible(&self, reach: i64) -> String {
+        if reach == 0 && !self.at_machine() {
+            format!("({OWN} AND NOT :machine AND :reach = 0)")
+        } else {
+            format!("({DECIDABLE} OR {OWN})")
+        }
     }
 
     fn tenant(&self) -> &str {
@@ -340,10 +349,11 @@ impl Desk<'_> {
         });
         let limit = limit.clamp(1, PAGE_MAX);
         let sql = format!(
-            "SELECT {WITHOUT_ARGUMENTS} FROM hold WHERE tenant = :tenant AND ({DECIDABLE} OR {OWN})
+            "SELECT {WITHOUT_ARGUMENTS} FROM hold WHERE tenant = :tenant AND {}
              AND (:state IS NULL OR state = :state)
              AND (risk < :risk OR (risk = :risk AND (placed_us > :placed OR (placed_us = :placed AND id > :id))))
-             ORDER BY risk DESC, placed_us, id LIMIT :limit"
+             ORDER BY risk DESC, placed_us, id LIMIT :limit",
+            self.visible(reach)
         );
         let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
         let values = named_params! {
@@ -371,7 +381,8 @@ impl Desk<'_> {
 
     fn counts(&self, connection: &Connection, reach: i64) -> rusqlite::Result<BTreeMap<&'static str, u64>> {
         let sql = format!(
-            "SELECT state, count(*) FROM hold WHERE tenant = :tenant AND ({DECIDABLE} OR {OWN}) GROUP BY state"
+            "SELECT state, count(*) FROM hold WHERE tenant = :tenant AND {} GROUP BY state",
+            self.visible(reach)
         );
         let mut statement = connection.prepare_cached(&sql)?;
         let values = named_params! {

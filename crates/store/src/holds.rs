@@ -9,7 +9,7 @@ use refmon_core::contract::Effect;
 use refmon_core::digest::Binding;
 use refmon_core::ids::{ApprovalKind, HoldId};
 use refmon_core::limits;
-use refmon_core::ports::{Approval, Fault, HoldRequest, Holds, Moment, Placed};
+use refmon_core::ports::{Approval, Awaited, Fault, HoldRequest, Holds, Moment, Placed};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use crate::risk::Risk;
@@ -68,6 +68,18 @@ pub(crate) const DECISIONS: &str = "
     CREATE INDEX hold_ends ON hold (expires_us) WHERE state IN ('pending', 'approved');
     CREATE INDEX hold_denied ON hold (tenant, binding) WHERE state = 'denied';
 ";
+
+/// What makes one person's holds found quickly, and old ones.
+pub(crate) const AGES: &str = "
+    CREATE INDEX hold_user ON hold (tenant, user, placed_us);
+    CREATE INDEX hold_host ON hold (tenant, host_user) WHERE host_user IS NOT NULL;
+    CREATE INDEX hold_over ON hold (expires_us) WHERE state IN ('denied', 'spent', 'expired');
+";
+
+/// How long a hold that is over is kept: for a day's figures. The journal keeps what was decided.
+const KEPT_US: i64 = 25 * 3_600_000_000;
+/// Old holds that are removed at a time.
+const REMOVED_MAX: u32 = 1_000;
 
 /// The state of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +149,30 @@ impl Stores {
         if changed > 0 { self.forget() } else { Ok(()) }
     }
 
+    /// Removes holds that have been over for more than a day, some at a time. Says whether there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn remove_old_holds(&self, now: Moment) -> Result<bool, StoreError> {
+        let failed = self.failed();
+        let mut connection = self.connection();
+        let old = format!(
+            "SELECT tenant, id FROM hold WHERE state IN ('denied', 'spent', 'expired') AND expires_us < ?1 LIMIT {REMOVED_MAX}"
+        );
+        let values = params![micros(now).saturating_sub(KEPT_US)];
+        let sql = format!("SELECT EXISTS ({old})");
+        if !connection.query_row(&sql, values, |row| row.get::<_, bool>(0)).map_err(&failed)? {
+            return Ok(false);
+        }
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let sql = format!("DELETE FROM hold_decision WHERE (tenant, hold) IN ({old})");
+        transaction.execute(&sql, values).map_err(&failed)?;
+        let removed =
+            transaction.execute(&format!("DELETE FROM hold WHERE (tenant, id) IN ({old})"), values).map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        Ok(removed >= REMOVED_MAX as usize)
+    }
+
     /// Empties the write-ahead log, which still holds what was overwritten. If another process reads just now it
     /// stays until the next time.
     pub(crate) fn forget(&self) -> Result<(), StoreError> {
@@ -160,6 +196,26 @@ impl TenantStore<'_> {
         };
         let approvers = u8::try_from(needed).map_err(|_| StoreError::Damaged("hold"))?;
         Ok(Some(Approval { hold: HoldId::from_bytes(id), approvals: kinds(&approvals)?, approvers }))
+    }
+
+    fn awaited(&self, hold: HoldId, now: Moment) -> Result<Awaited, StoreError> {
+        let connection = self.stores.connection();
+        let failed = self.stores.failed();
+        let sql = "SELECT state, expires_us > ?3 FROM hold WHERE tenant = ?1 AND id = ?2";
+        let values = params![self.tenant.as_str(), hold.as_bytes(), micros(now)];
+        let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
+        let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?));
+        let Some((state, lasts)) = statement.query_row(values, row).optional().map_err(&failed)? else {
+            return Ok(Awaited::Over);
+        };
+        let state = HoldState::parse(&state).ok_or(StoreError::Damaged("hold"))?;
+        Ok(match state {
+            HoldState::Pending if lasts => Awaited::Pending,
+            HoldState::Approved if lasts => Awaited::Approved,
+            HoldState::Spent => Awaited::Approved,
+            HoldState::Denied => Awaited::Denied,
+            HoldState::Pending | HoldState::Approved | HoldState::Expired => Awaited::Over,
+        })
     }
 
     fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<Placed, StoreError> {
@@ -198,17 +254,19 @@ impl TenantStore<'_> {
         caller: &Caller,
         request: &HoldRequest<'_>,
     ) -> Result<bool, StoreError> {
-        let sql = "SELECT count(*), coalesce(sum(user = ?2), 0),
-                          coalesce(sum(iif(user = ?2, length(CAST(arguments AS BLOB)) + length(CAST(targets AS BLOB)), 0)), 0)
-                   FROM hold WHERE tenant = ?1 AND state = 'pending'";
+        let recent = "SELECT count(*) FROM hold WHERE tenant = ?1 AND user = ?2 AND placed_us > ?3";
+        let hour_ago = micros(request.now).saturating_sub(3_600_000_000);
+        let values = params![self.tenant.as_str(), caller.user().as_str(), hour_ago];
+        let recent = transaction.query_row(recent, values, |row| row.get::<_, i64>(0)).map_err(self.stores.failed())?;
+        let sql = "SELECT count(*), coalesce(sum(user = ?2), 0) FROM hold WHERE tenant = ?1 AND state = 'pending'";
         let values = params![self.tenant.as_str(), caller.user().as_str()];
-        let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-        let (all, own, bytes) = transaction.query_row(sql, values, row).map_err(self.stores.failed())?;
+        let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let (all, own) = transaction.query_row(sql, values, row).map_err(self.stores.failed())?;
         let count = |value: i64| usize::try_from(value).unwrap_or(usize::MAX);
-        let more = request.arguments.len().saturating_add(request.targets.iter().map(|text| text.len() + 1).sum());
-        Ok(count(all) >= limits::HOLDS_PENDING_MAX
-            || count(own) >= limits::HOLDS_OF_PERSON_MAX
-            || count(bytes).saturating_add(more) > limits::HOLD_BYTES_OF_PERSON_MAX)
+        Ok(request.arguments.len() > limits::HOLD_ARGUMENT_BYTES_MAX
+            || count(recent) >= limits::HOLDS_OF_PERSON_HOUR_MAX
+            || count(all) >= limits::HOLDS_PENDING_MAX
+            || count(own) >= limits::HOLDS_OF_PERSON_MAX)
     }
 
     fn insert(&self, transaction: &Connection, caller: &Caller, request: &HoldRequest<'_>) -> rusqlite::Result<usize> {
@@ -264,6 +322,10 @@ impl Holds for Stores {
 
     fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<Placed, Fault> {
         self.of(caller).place(caller, request).map_err(|error| Fault::caused("the store of holds", error))
+    }
+
+    fn awaited(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Awaited, Fault> {
+        self.of(caller).awaited(hold, now).map_err(|error| Fault::caused("the store of holds", error))
     }
 
     fn spend(&self, caller: &Caller, approval: &Approval, now: Moment) -> Result<bool, Fault> {

@@ -230,7 +230,7 @@ fn what_is_over_loses_its_arguments_without_any_operation_on_holds() {
 }
 
 #[test]
-fn one_persons_holds_are_bounded_in_number_and_bytes_and_are_not_all_of_the_tenants() {
+fn one_persons_holds_are_bounded_in_number_and_size_and_are_not_all_of_the_tenants() {
     let (_folder, stores) = open();
     let (eve, ada) = (person("t", "eve", &[]), person("t", "ada", &[]));
     for binding in 0..64 {
@@ -245,19 +245,57 @@ fn one_persons_holds_are_bounded_in_number_and_bytes_and_are_not_all_of_the_tena
     place(&stores, &person("other", "eve", &[]), 1, 64, at(0));
     place(&stores, &eve, 4, 65, at(limits::HOLD_SECONDS));
 
-    let large = "x".repeat(limits::ARGUMENT_BYTES_MAX);
-    let large = |binding| Call { arguments: &large, ..Call::new(5, binding) }.place(&stores, &ada, at(700));
-    assert!((101..105).all(|binding| matches!(large(binding), Placed::Waits(_))));
-    assert_eq!(large(105), Placed::Full);
-    assert_eq!(
-        Call { arguments: "", ..Call::new(6, 106) }.place(&stores, &ada, at(700)),
-        Placed::Waits(HoldId::from_bytes([[6; 15].as_slice(), &[106]].concat().try_into().unwrap()))
-    );
+    let large = "x".repeat(limits::HOLD_ARGUMENT_BYTES_MAX + 1);
+    assert_eq!(Call { arguments: &large, ..Call::new(5, 105) }.place(&stores, &ada, at(700)), Placed::Full);
+    waits(Call { arguments: &large[1..], ..Call::new(5, 105) }.place(&stores, &ada, at(700)));
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1024)
                INSERT INTO hold (tenant, id, user, agent, binding, approvals, action, arguments, explanation, placed_us, expires_us, state)
                SELECT 'full', randomblob(16), 'u' || i, 'a', randomblob(32), 'operator', 's', '', '', 0, 1000000000000, 'pending' FROM n";
     stores.connection().execute(sql, []).unwrap();
     assert_eq!(Call::new(1, 7).place(&stores, &caller("full"), at(0)), Placed::Full);
+}
+
+#[test]
+fn who_denies_his_own_calls_cannot_ask_for_ever() {
+    let (_folder, stores) = open();
+    let eve = person("t", "eve", &[]);
+    let mut placed = 0;
+    for number in 0..=u8::try_from(limits::HOLDS_OF_PERSON_HOUR_MAX / 64).unwrap() {
+        for binding in 0..64 {
+            let call = Call {
+                binding: [[number; 31].as_slice(), &[binding]].concat().try_into().unwrap(),
+                ..Call::new(number, binding)
+            };
+            let Placed::Waits(id) = call.place(&stores, &eve, at(0)) else { continue };
+            placed += 1;
+            done(stores.desk(&eve).decide(id, Resolved::Denied, None, at(0), recorded).unwrap());
+        }
+    }
+    assert_eq!(placed, limits::HOLDS_OF_PERSON_HOUR_MAX);
+    place(&stores, &person("t", "ada", &[]), 1, 7, at(0));
+    place(&stores, &eve, 200, 200, at(3_600));
+}
+
+#[test]
+fn what_has_been_over_for_a_day_is_removed_and_nothing_else_is() {
+    let (_folder, stores) = open();
+    let (eve, day) = (person("t", "eve", &[]), 86_400);
+    let denied = place(&stores, &eve, 1, 1, at(0));
+    done(at_machine(&stores, "t", denied, false, at(1)));
+    let expired = place(&stores, &eve, 2, 2, at(0));
+    let recent = place(&stores, &eve, 3, 3, at(day));
+    done(at_machine(&stores, "t", recent, false, at(day)));
+    let pending = place(&stores, &eve, 4, 4, at(day + 7_000));
+    let now = at(day + 7_001);
+    stores.expire_holds(now).unwrap();
+    assert!(!stores.remove_old_holds(now).unwrap());
+    let (boss, found) = (person("t", "boss", &[]), |id| {
+        stores.desk_at_machine(&person("t", "boss", &[])).find(id, now).unwrap().is_some()
+    });
+    assert_eq!([denied, expired, recent, pending].map(found), [false, false, true, true]);
+    assert_eq!(stores.desk_at_machine(&boss).list(None, None, 100, now).unwrap().holds.len(), 2);
+    let votes: i64 = stores.connection().query_row("SELECT count(*) FROM hold_decision", [], |row| row.get(0)).unwrap();
+    assert_eq!(votes, 1, "its decisions are gone with a hold");
 }
 
 #[test]

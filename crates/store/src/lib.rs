@@ -61,7 +61,7 @@ pub enum StoreError {
 }
 
 /// The schema of the state database, step by step. A step is never changed.
-pub(crate) const MIGRATIONS: [&str; 3] = [holds::SCHEMA, grants::SCHEMA, holds::DECISIONS];
+pub(crate) const MIGRATIONS: [&str; 4] = [holds::SCHEMA, grants::SCHEMA, holds::DECISIONS, holds::AGES];
 
 /// The state database.
 #[derive(Debug)]

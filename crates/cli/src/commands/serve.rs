@@ -125,6 +125,7 @@ async fn serve(
             entropy,
             observer,
             runtime: tokio::runtime::Handle::current(),
+            hold_wait: home.config.holds.wait(),
         },
         specs,
     );

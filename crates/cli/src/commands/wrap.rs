@@ -45,7 +45,8 @@ pub(crate) fn run(arguments: &Arguments, options: &WrapOptions) -> Result<Answer
         supported: SUPPORTED,
     };
     reload(&home, &parts.monitor, &log);
-    let ended = stdio::run(&parts.monitor, &parts.clock, route, (child, credentials), &observer)?;
+    let ended =
+        stdio::run(&parts.monitor, &parts.clock, route, (child, credentials), home.config.holds.wait(), &observer)?;
     parts.monitor.note(Event::Stopped)?;
     parts.journal.close()?;
     Ok(match ended {

@@ -276,3 +276,22 @@ fn records_say_who_asserted_who_enforces_and_that_nobody_said_how_it_ended() {
     let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((&verified["intact"], &verified["open"]), (&json!(true), &json!(0)), "{verified}");
 }
+
+// Found here: what many questions share was read and judged as often as there are questions.
+#[test]
+fn what_many_questions_share_is_bounded_all_together() {
+    let gateway = site("");
+    let host = Host::new(&gateway, "local", &["refmon:decide", "shop:sell"]);
+    let shared = json!({ "name": "look", "properties": { "x": "y".repeat(100_000) } });
+    let ask = |questions: usize| {
+        let body = json!({ "subject": { "type": "user", "id": "alice" }, "action": shared,
+            "resource": { "type": "shop", "id": "1" }, "evaluations": vec![json!({}); questions] });
+        host.post("/access/v1/evaluations", &body)
+    };
+    assert_eq!(ask(20).0, 200);
+    let before = records(&gateway, &["--kind", "attempt"]).len();
+    let (status, problem) = ask(200);
+    assert_eq!(status, 400, "{problem}");
+    assert!(problem.to_string().contains("fewer"), "{problem}");
+    assert_eq!(records(&gateway, &["--kind", "attempt"]).len(), before, "nothing of it was judged");
+}

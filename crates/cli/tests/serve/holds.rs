@@ -12,7 +12,11 @@ use crate::gateway::{Answer, Gateway, KEYS, folder, modern};
 
 /// A gateway whose every call of `one` waits for a person: an outward write.
 fn site(policy: &str) -> TempDir {
-    let folder = folder(&[("one", "modern")], KEYS);
+    site_of("modern", policy, "")
+}
+
+pub(crate) fn site_of(era: &str, policy: &str, configuration: &str) -> TempDir {
+    let folder = folder(&[("one", era)], &format!("{KEYS}{configuration}"));
     let contract = folder.path().join("contracts/one.toml");
     let text = fs::read_to_string(&contract).unwrap();
     let hold = "effects = [\"write\", \"external\"]\nhold = \"always\"";
@@ -23,7 +27,7 @@ fn site(policy: &str) -> TempDir {
     folder
 }
 
-fn key(gateway: &Gateway, user: &str, tenant: &str, scopes: &[&str]) -> String {
+pub(crate) fn key(gateway: &Gateway, user: &str, tenant: &str, scopes: &[&str]) -> String {
     let mut arguments = vec!["key", "add", "--user", user, "--tenant", tenant];
     arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
     gateway.command(&arguments)["key"].as_str().unwrap().to_owned()
@@ -40,24 +44,24 @@ fn get(gateway: &Gateway, key: &str, path: &str) -> (u16, Value) {
     (answer.status, serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}")))
 }
 
-fn decide(gateway: &Gateway, key: &str, hold: &str, verb: &str) -> (u16, Value) {
+pub(crate) fn decide(gateway: &Gateway, key: &str, hold: &str, verb: &str) -> (u16, Value) {
     let answer = api(gateway, key, "POST", &format!("/v1/holds/{hold}/{verb}"), "{}");
     (answer.status, serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}")))
 }
 
 /// The verdict on a call; `null` if it ran.
-fn ask(gateway: &Gateway, key: &str, text: &str) -> Value {
+pub(crate) fn ask(gateway: &Gateway, key: &str, text: &str) -> Value {
     let answer = gateway.modern(Some(key), "tools/call", json!({ "name": "echo", "arguments": { "text": text } }));
     answer.last()["result"]["_meta"]["refmon.dev/verdict"].clone()
 }
 
-fn held(gateway: &Gateway, key: &str, text: &str) -> String {
+pub(crate) fn held(gateway: &Gateway, key: &str, text: &str) -> String {
     let verdict = ask(gateway, key, text);
     verdict["hold"].as_str().unwrap_or_else(|| panic!("{verdict}")).to_owned()
 }
 
-const USE: &[&str] = &["one:use"];
-const ALL: &[&str] = &["refmon:approve"];
+pub(crate) const USE: &[&str] = &["one:use"];
+pub(crate) const ALL: &[&str] = &["refmon:approve"];
 
 #[test]
 fn another_person_with_the_scopes_approves_and_the_call_runs_once() {
@@ -286,7 +290,7 @@ fn one_persons_held_calls_are_not_all_that_a_tenant_may_have() {
 fn what_strangers_wrote_is_shown_as_what_it_is_and_never_as_markup() {
     let gateway = Gateway::over(site(""));
     let (ada, boss) = (key(&gateway, "ada", "local", USE), key(&gateway, "boss", "local", ALL));
-    let text = format!("\u{202e}\u{200b}\u{3164}\u{1b}[2J\n<script>alert(1)</script>\u{430}{}", "y".repeat(1 << 20));
+    let text = format!("\u{202e}\u{200b}\u{3164}\u{1b}[2J\n<script>alert(1)</script>\u{430}{}", "y".repeat(200_000));
     let hold = held(&gateway, &ada, &text);
     let answer = api(&gateway, &boss, "GET", &format!("/v1/holds/{hold}"), "");
     assert_eq!(answer.headers["content-type"], "application/json");
@@ -298,7 +302,8 @@ fn what_strangers_wrote_is_shown_as_what_it_is_and_never_as_markup() {
     let arguments = seen["arguments"].as_str().unwrap();
     assert!(arguments.contains("\\u{202e}\\u{200b}\\u{3164}") && arguments.contains("<script>"), "as text");
     assert!(seen["arguments_ascii"].as_str().unwrap().contains("\\u0430") && arguments.contains('\u{430}'));
-    assert!(seen["argument_bytes"].as_u64().unwrap() > 1 << 20);
+    assert!(seen["argument_bytes"].as_u64().unwrap() > 200_000);
+    assert_eq!(ask(&gateway, &ada, &"y".repeat(1 << 20))["reason"], "holds.full", "nobody can look at that");
     let page = api(&gateway, &boss, "GET", "/v1/holds", "");
     assert!(page.body.len() < 4_096, "a list has no arguments");
     let shown = crate::gateway::refmon(gateway.folder(), &["holds", "show", &hold]).output().unwrap();

@@ -1,14 +1,47 @@
-//! Placing a hold: what waits, and what the person who decides is shown.
+//! Holds: what waits, what the person who decides is shown, and how a call goes on that waited.
 
 use crate::bundle::Bundle;
+use crate::caller::Caller;
 use crate::contract::{Contract, Role};
 use crate::facts::{Fact, Facts};
 use crate::ids::HoldId;
-use crate::ports::{Fault, HoldRequest, Placed};
+use crate::ports::{Awaited, Fault, HoldRequest, Placed};
+use crate::reason::ReasonCode;
 
-use super::{Judgement, Monitor, Proposal, binding};
+use super::{Decision, Grants, Judgement, Monitor, Proposal, Verdict, binding};
 
 impl Monitor {
+    /// What has become of a hold that a call of this caller waits for. A store that does not answer has not decided.
+    #[must_use]
+    pub fn awaited(&self, caller: &Caller, hold: HoldId) -> Awaited {
+        self.ports.holds.awaited(caller, hold, self.ports.clock.now()).unwrap_or(Awaited::Pending)
+    }
+
+    /// Decides on a call that waited, by the approval of this very hold. It is [`Monitor::submit`] with one
+    /// difference: without that approval the answer is a denial, not another hold.
+    pub fn resume(&self, proposal: Proposal, hold: HoldId) -> Verdict {
+        let bundle = self.bundle();
+        let judgement = self.judge(&bundle, &proposal, &Grants::none());
+        match judgement.decision {
+            Decision::Permit => self.permit(&bundle, proposal, judgement, None),
+            Decision::Deny => self.deny(&bundle, proposal, judgement),
+            Decision::Hold => match self.approval_for(&bundle, &proposal, &judgement) {
+                Ok(Some(approval)) if approval.hold == hold => {
+                    self.approved(&bundle, proposal, approval, judgement.approvers)
+                }
+                Ok(_) => {
+                    let reason = match self.awaited(&proposal.caller, hold) {
+                        Awaited::Denied => ReasonCode::ApprovalDenied,
+                        Awaited::Over => ReasonCode::ApprovalTimeout,
+                        Awaited::Pending | Awaited::Approved => ReasonCode::ApprovalVoid,
+                    };
+                    self.deny(&bundle, proposal, judgement.refused(reason))
+                }
+                Err(_) => self.deny(&bundle, proposal, judgement.refused(ReasonCode::Unavailable)),
+            },
+        }
+    }
+
     /// Asks the store to keep a call for a person, with all that the person must know.
     pub(super) fn place(&self, bundle: &Bundle, proposal: &Proposal, judgement: &Judgement) -> Result<Placed, Fault> {
         let (Some(binding), Some(tool), Some(arguments)) =

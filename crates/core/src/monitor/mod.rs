@@ -28,7 +28,7 @@ pub use states::{Authorized, Denied, Held, InFlight, Outcome, Proposal, Released
 use crate::bundle::Bundle;
 use crate::caller::Caller;
 use crate::decision::{Decision, Grants, Veto};
-use crate::ids::{CallId, HoldId, Operation, ServerName};
+use crate::ids::{CallId, Operation, ServerName};
 use crate::ports::{
     Approval, Clock, Commitments, Entropy, Fault, Files, Holds, Imminent, Inspector, Journal, Moment, Placed,
     ScopeGrants, Wait,
@@ -118,24 +118,6 @@ impl Monitor {
     #[must_use]
     pub fn foresee(&self, proposal: &Proposal) -> Judgement {
         self.judge(&self.bundle(), proposal, &Grants::none())
-    }
-
-    /// Decides on a call that waited, by the approval of this very hold. It is [`Monitor::submit`] with one
-    /// difference: without that approval the answer is a denial, not another hold.
-    pub fn resume(&self, proposal: Proposal, hold: HoldId) -> Verdict {
-        let bundle = self.bundle();
-        let judgement = self.judge(&bundle, &proposal, &Grants::none());
-        match judgement.decision {
-            Decision::Permit => self.permit(&bundle, proposal, judgement, None),
-            Decision::Deny => self.deny(&bundle, proposal, judgement),
-            Decision::Hold => match self.approval_for(&bundle, &proposal, &judgement) {
-                Ok(Some(approval)) if approval.hold == hold => {
-                    self.approved(&bundle, proposal, approval, judgement.approvers)
-                }
-                Ok(_) => self.deny(&bundle, proposal, judgement.refused(ReasonCode::ApprovalVoid)),
-                Err(_) => self.deny(&bundle, proposal, judgement.refused(ReasonCode::Unavailable)),
-            },
-        }
     }
 
     /// Why nothing of this caller goes on at present: a halt, which also stops what was permitted before it.

@@ -108,9 +108,8 @@ impl Gate {
             Err(answer) => return *answer,
         };
         let Some(request_room) = self.room.enter(&caller) else { return crowded() };
-        // Held until the answer begins.
         let size = hyper::body::Body::size_hint(&body).exact().unwrap_or(bytes_max as u64).min(bytes_max as u64);
-        let Ok(_room) = self.room.take(&caller, Some(size)).await else {
+        let Ok(room) = self.room.take(&caller, Some(size)).await else {
             return refused(StatusCode::TOO_MANY_REQUESTS, "too many large messages at the same time");
         };
         let bytes = match body::read_at_most(body, bytes_max).await {
@@ -119,10 +118,15 @@ impl Gate {
             Err(BodyError::TooSlow) => return refused(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
             Err(BodyError::Broken) => return refused(StatusCode::BAD_REQUEST, "the body broke off"),
         };
-        beside
-            .answer(caller, Request::from_parts(parts, Bytes::from(bytes)))
-            .await
-            .map(|body| Answer::Beside(body, Some(request_room)))
+        let turn = self.room.turn(&caller, bytes_max, bytes.len()).await;
+        let beside = Arc::clone(beside);
+        // What has begun goes on when its client hangs up; its turn and its room are not free before it has ended.
+        let done = tokio::spawn(async move {
+            let answer = beside.answer(caller, Request::from_parts(parts, Bytes::from(bytes))).await;
+            drop((turn, room));
+            answer.map(|body| Answer::Beside(body, Some(request_room)))
+        });
+        done.await.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "unavailable; try again later"))
     }
 
     /// The caller of a request, or the answer to nobody.

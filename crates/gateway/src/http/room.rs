@@ -4,12 +4,14 @@
 //!
 //! Small messages need no room, so an answer that a call waits for is never behind one that waits for room.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use refmon_core::caller::Caller;
 use refmon_core::limits;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::hub::SHORT;
 use crate::shares::Shares;
 
 /// Bytes of a message that is small.
@@ -18,6 +20,10 @@ const SMALL: usize = 64 * 1024;
 const LARGE_MAX: usize = 4 * limits::FRAME_BYTES_MAX;
 /// Requests of one person under way at the same time, open streams among them.
 const REQUESTS_MAX: usize = 1_024;
+/// What one person may have done at the same time beside MCP, by APIs that judge, and by those that look and switch.
+const TURNS_MAX: usize = 16;
+/// What may be judged for all people together beside MCP.
+const TURNS_OF_ALL_MAX: usize = 64;
 /// How long a large message waits for room.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What room is counted in.
@@ -28,11 +34,20 @@ const UNIT: usize = 1024;
 pub(super) struct Room {
     large: Shares,
     requests: Shares,
+    judging: Shares,
+    /// Bodies that may take long to judge: one of each person at a time.
+    long: Shares,
+    looking: Shares,
+    all: Arc<Semaphore>,
 }
 
 /// There was no room in time.
 #[derive(Debug)]
 pub(super) struct Full;
+
+/// A turn that has come, and is over with this.
+#[derive(Debug)]
+pub(super) struct Turn(#[expect(dead_code, reason = "kept, and given back when dropped")] Vec<OwnedSemaphorePermit>);
 
 /// Room that is taken, and given back with this.
 #[derive(Debug)]
@@ -40,7 +55,14 @@ pub(super) struct Taken(Option<OwnedSemaphorePermit>);
 
 impl Default for Room {
     fn default() -> Self {
-        Self { large: Shares::of_each(LARGE_MAX / UNIT), requests: Shares::of_each(REQUESTS_MAX) }
+        Self {
+            large: Shares::of_each(LARGE_MAX / UNIT),
+            requests: Shares::of_each(REQUESTS_MAX),
+            judging: Shares::of_each(TURNS_MAX),
+            long: Shares::of_each(1),
+            looking: Shares::of_each(TURNS_MAX),
+            all: Arc::new(Semaphore::new(TURNS_OF_ALL_MAX)),
+        }
     }
 }
 
@@ -48,6 +70,25 @@ impl Room {
     /// Takes room for one more request, for as long as what is returned lives. `None` if there are too many.
     pub(super) fn enter(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
         self.requests.of(caller).try_acquire_owned().ok()
+    }
+
+    /// Waits until it is a person's turn at an API whose bodies have at most `bytes_max` bytes, with a body of `bytes`. What
+    /// is small is done at once, and so a switch is never behind the questions of the one whom it is to stop.
+    pub(super) async fn turn(&self, caller: &Caller, bytes_max: usize, bytes: usize) -> Turn {
+        let mut needed = Vec::new();
+        if bytes_max <= SMALL {
+            needed.push(self.looking.of(caller));
+        } else {
+            needed.push(self.judging.of(caller));
+            needed.extend((bytes > SHORT).then(|| self.long.of(caller)));
+            needed.push(Arc::clone(&self.all));
+        }
+        let mut taken = Vec::with_capacity(needed.len());
+        for share in needed {
+            // INVARIANT: nobody closes a share.
+            taken.extend(share.acquire_owned().await);
+        }
+        Turn(taken)
     }
 
     /// Takes room for a message of so many bytes; if it does not say how many, for the largest that there can be.
@@ -101,6 +142,26 @@ mod tests {
 
     async fn is_full(room: &Room, caller: &Caller, bytes: Option<u64>) -> bool {
         tokio::time::timeout(Duration::from_millis(20), room.take(caller, bytes)).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn one_persons_questions_wait_for_each_other_and_no_switch_waits_for_them() {
+        let room = Room::default();
+        let (eve, other, ada) = (caller("eve", "a"), caller("eve", "b"), caller("ada", "a"));
+        let waits = async |caller: &Caller, bytes_max: usize, bytes: usize| {
+            tokio::time::timeout(Duration::from_millis(20), room.turn(caller, bytes_max, bytes)).await.is_err()
+        };
+        let long = room.turn(&eve, 1_000_000, 50_000).await;
+        assert!(waits(&other, 1_000_000, 50_000).await, "one long one of a person, whatever the agent");
+        assert!(!waits(&other, 1_000_000, 1_000).await && !waits(&ada, 1_000_000, 50_000).await);
+        let mut taken = vec![long];
+        while taken.len() < TURNS_MAX {
+            taken.push(room.turn(&eve, 1_000_000, 1_000).await);
+        }
+        assert!(waits(&eve, 1_000_000, 1_000).await, "all turns of a person are taken");
+        assert!(!waits(&eve, 16_384, 1_000).await, "but not those for switches");
+        taken.pop();
+        assert!(!waits(&eve, 1_000_000, 1_000).await);
     }
 
     #[tokio::test]

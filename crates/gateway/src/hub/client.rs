@@ -358,7 +358,8 @@ impl Client {
                     }
                 }
                 answer = &mut exchange.answer => return answer.ok(),
-                () = out.closed(), if self.era() == Era::Modern => return None,
+                // What waits for a person must not run when nobody is there to see the answer.
+                () = out.closed(), if self.era() == Era::Modern || peer.is_held(exchange.ticket) => return None,
             }
         }
     }

@@ -50,6 +50,8 @@ pub struct Parts {
     pub observer: Arc<dyn Observer>,
     /// The runtime on which links wait.
     pub runtime: tokio::runtime::Handle,
+    /// How long a held call may wait for its person while its client listens.
+    pub hold_wait: Duration,
 }
 
 /// Who a client is, across requests. The same person with other scopes, or by another kind of credential, is another

@@ -17,7 +17,7 @@ use super::{Parts, SUBSCRIPTION};
 use crate::frame::Frame;
 use crate::link::{Link, Reach, Spec};
 use crate::message::{Kind, Message};
-use crate::session::{Behind, Session};
+use crate::session::{Session, Terms};
 use crate::trace::{self, TraceParent};
 use crate::upstream::{Outbound, Upstream};
 
@@ -111,15 +111,19 @@ impl Peer {
             index,
             gone: AtomicBool::new(false),
         });
-        let session = Arc::new(Session::new(
+        let session = Session::new(
             Arc::clone(&parts.monitor),
             Arc::clone(&parts.clock),
             route,
             Box::new(ToClient(Arc::clone(&desk))),
             link.upstream(),
             Arc::clone(&parts.observer),
-            Behind { credentials: Arc::clone(&spec.credentials), shared: matches!(spec.reach, Reach::Remote(_)) },
-        ));
+            Terms {
+                credentials: Arc::clone(&spec.credentials),
+                shared: matches!(spec.reach, Reach::Remote(_)),
+                wait: parts.hold_wait,
+            },
+        );
         *desk.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&session);
         let watched = Arc::clone(&desk);
         link.listen(Arc::downgrade(&session), move || watched.gone.store(true, Ordering::Release));
@@ -198,6 +202,11 @@ impl Peer {
         if self.session.from_client(Frame::Line(bytes)).is_err() {
             self.close();
         }
+    }
+
+    /// Whether a request waits for a person.
+    pub(crate) fn is_held(&self, ticket: u64) -> bool {
+        self.session.is_held(&ticket.to_string())
     }
 
     /// Passes the client's cancellation of a request on. Nothing more will come for it.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use refmon_core::bundle::Listing;
-use refmon_core::ids::Method;
+use refmon_core::ids::{HoldId, Method};
 use refmon_core::json::{Json, Strictness};
 use refmon_core::monitor::{Ask, Proposal, Route, Verdict};
 use refmon_core::ports::Moment;
@@ -111,7 +111,7 @@ impl Session {
         match row.treatment {
             Treatment::Tool => {
                 let range = message.span("arguments");
-                self.judge(Call { ask: ask(method, &message), message, range, id, shape, arrived })
+                self.judge(Call { ask: ask(method, &message), message, range, id, shape, arrived }, None)
             }
             // Tasks are whoever's knows their names: another caller's at a server that all reach with one credential, or one
             // whose output the agent must not see.
@@ -122,11 +122,12 @@ impl Session {
             }
             Treatment::Judged(method) => {
                 let range = message.body.clone();
-                self.judge(Call { ask: Ask::Method(method), message, range, id, shape, arrived })
+                self.judge(Call { ask: Ask::Method(method), message, range, id, shape, arrived }, None)
             }
             Treatment::Listen if subscribes(&message) => {
                 let range = message.body.clone();
-                self.judge(Call { ask: Ask::Method(Method::ResourcesSubscribe), message, range, id, shape, arrived })
+                let ask = Ask::Method(Method::ResourcesSubscribe);
+                self.judge(Call { ask, message, range, id, shape, arrived }, None)
             }
             Treatment::ToolList => {
                 let (first, announced) = (message.span("cursor").is_empty(), self.state().tools.announced);
@@ -140,7 +141,7 @@ impl Session {
     }
 
     fn hides_tasks(&self) -> bool {
-        self.behind.shared || self.state().kept_task
+        self.terms.shared || self.state().kept_task
     }
 
     fn no_room_for(&self, id: &Id) -> Option<ReasonCode> {
@@ -162,8 +163,9 @@ impl Session {
         self.to_server.send(Outbound::cleared(cleared))
     }
 
-    /// Asks the monitor, and does what it says.
-    fn judge(&self, call: Call) -> io::Result<()> {
+    /// Asks the monitor, and does what it says. A call that has waited goes on by the approval of its own hold only.
+    pub(super) fn judge(&self, call: Call, waited: Option<HoldId>) -> io::Result<()> {
+        let waiting = self.waiting(&call);
         let Call { ask, message, range, id, shape, arrived } = call;
         let listing = match &ask {
             Ask::Tool(_) => self.listing_for(&message),
@@ -177,8 +179,12 @@ impl Session {
         let parent = trace::of(&message);
         let (bytes, read) = message.apart();
         let proposal = Proposal::new(&route, ask, listing, bytes, range, arrived).beside(beside);
-        match trace::within(parent, || self.monitor.submit(proposal)) {
-            Verdict::Hold(held) => self.answer_client(Reply::held(shape, &id, &held)),
+        let verdict = trace::within(parent, || match waited {
+            None => self.monitor.submit(proposal),
+            Some(hold) => self.monitor.resume(proposal, hold),
+        });
+        match verdict {
+            Verdict::Hold(held) => self.hold(waiting, held, shape, &id),
             Verdict::Deny(denied) => self.answer_client(Reply::denied(shape, &id, &denied)),
             Verdict::Permit(permit) => {
                 let (outbound, flight) = Outbound::permitted(permit);
@@ -204,25 +210,30 @@ impl Session {
                 .notice(&format!("the client's notification `{}` is not mediated and was dropped", Shown(method)));
             return Ok(());
         };
-        if row.treatment == Treatment::Cancel {
-            self.cancel(&message);
+        if row.treatment == Treatment::Cancel && self.cancel(&message) == Cancelled::Here {
+            return Ok(());
         }
         let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
         self.to_server.send(Outbound::cleared(cleared))
     }
 
     /// Forgets a cancelled request, and records it if it was a call. Whatever the server still answers is dropped; the call may have run.
-    fn cancel(&self, message: &Message) {
-        let Some(id) = message.value("requestId").and_then(|value| Json::parse(value).ok()) else { return };
+    fn cancel(&self, message: &Message) -> Cancelled {
+        let Some(id) = message.value("requestId").and_then(|value| Json::parse(value).ok()) else {
+            return Cancelled::AtServer;
+        };
         let mut state = self.state();
         let canonical = id.canonical();
         // The handshake cannot be cancelled (MCP specification, cancellation), and refmon's own request is its own.
         let known = state.from_client.get(&canonical);
         let cancellable = known.is_some_and(|pending| !matches!(pending, Pending::Handshake | Pending::OwnListing));
         if !cancellable {
-            return;
+            return Cancelled::AtServer;
         }
         let pending = state.from_client.remove(&canonical);
+        if matches!(pending, Some(Pending::Held(_))) {
+            return Cancelled::Here;
+        }
         if matches!(&pending, Some(Pending::Judged { flight, .. }) if flight.withholds()) {
             state.quiet.insert(canonical.clone());
         }
@@ -231,6 +242,7 @@ impl Session {
         if let Some(Pending::Judged { flight, .. }) = pending {
             drop(self.monitor.finish(flight.cancelled()));
         }
+        Cancelled::AtServer
     }
 
     /// An answer of the client to a request of the server.
@@ -251,7 +263,7 @@ impl Session {
                 Ok(())
             }
             Some(Pending::Passed) => self.to_server.send(Outbound::cleared(Cleared::answer(message.bytes))),
-            Some(Pending::Handshake | Pending::ToolList(_) | Pending::OwnListing) | None => {
+            Some(Pending::Held(_) | Pending::Handshake | Pending::ToolList(_) | Pending::OwnListing) | None => {
                 self.observer.notice("the client answered a request that nobody made; the answer was dropped");
                 Ok(())
             }
@@ -260,13 +272,22 @@ impl Session {
 }
 
 /// A call on its way to the monitor.
-struct Call {
-    ask: Ask,
-    message: Message,
-    range: Range<usize>,
-    id: Id,
-    shape: Shape,
-    arrived: Moment,
+pub(super) struct Call {
+    pub(super) ask: Ask,
+    pub(super) message: Message,
+    pub(super) range: Range<usize>,
+    pub(super) id: Id,
+    pub(super) shape: Shape,
+    pub(super) arrived: Moment,
+}
+
+/// Where a request that was cancelled is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cancelled {
+    /// It waited for a person: no server has heard of it.
+    Here,
+    /// The server has it, or nobody.
+    AtServer,
 }
 
 /// What a request asks for, as far as its method says.

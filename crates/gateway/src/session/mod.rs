@@ -8,10 +8,12 @@ mod cancelled;
 mod client;
 mod listing;
 mod server;
+mod waiting;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use refmon_core::bundle::{Listing, Tool};
 use refmon_core::decision::Obligation;
@@ -62,20 +64,24 @@ pub struct Session {
     to_client: Box<dyn Upstream>,
     to_server: Box<dyn Upstream>,
     observer: Arc<dyn Observer>,
-    behind: Behind,
+    terms: Terms,
     state: Mutex<State>,
     changed: Condvar,
     /// Held by the one caller that asks the server for its tools; the others wait for the answer.
     asking: Mutex<()>,
+    me: Weak<Self>,
 }
 
-/// What is known of the server behind a session.
+/// What a session keeps to, besides judgements.
 #[derive(Debug, Clone, Default)]
-pub struct Behind {
+pub struct Terms {
     /// What nothing from the server may show.
     pub credentials: Arc<Credentials>,
     /// Whether other callers are behind the same credential there: what the server keeps for one of them it keeps for all.
     pub shared: bool,
+    /// How long a held call may wait for its person while its client listens. Afterwards, and if this is nothing, the client
+    /// is told that it is held.
+    pub wait: Duration,
 }
 
 /// Obligations that a session can carry out.
@@ -94,12 +100,26 @@ struct State {
     tools: listing::Tools,
     quarantined: BTreeSet<(ToolName, Pin)>,
     server_gone: bool,
+    /// Whether a thread looks after the calls that wait for a person.
+    attended: bool,
+}
+
+impl State {
+    /// Takes a request that was sent to the server. What waits for a person has not been, and no server answers it.
+    fn sent(&mut self, id: &str) -> Option<Pending> {
+        if matches!(self.from_client.get(id), Some(Pending::Held(_))) {
+            return None;
+        }
+        self.from_client.remove(id)
+    }
 }
 
 /// A request that waits for its answer.
 enum Pending {
     /// The monitor permitted it.
     Judged { flight: InFlight, shape: Shape },
+    /// The monitor holds it, and its client listens until a person has decided.
+    Held(Box<waiting::Waiting>),
     /// The table let it pass.
     Passed,
     /// The handshake.
@@ -120,10 +140,13 @@ impl Session {
         to_client: Box<dyn Upstream>,
         to_server: Box<dyn Upstream>,
         observer: Arc<dyn Observer>,
-        behind: Behind,
-    ) -> Self {
+        terms: Terms,
+    ) -> Arc<Self> {
         let (state, changed, asking) = (Mutex::default(), Condvar::new(), Mutex::default());
-        Self { monitor, clock, route, to_client, to_server, observer, behind, state, changed, asking }
+        Arc::new_cyclic(|me| {
+            let me = Weak::clone(me);
+            Self { monitor, clock, route, to_client, to_server, observer, terms, state, changed, asking, me }
+        })
     }
 
     /// Ends one request whose answer will not come, because the way to the server failed: the client is told, and
@@ -148,7 +171,11 @@ impl Session {
     }
 
     fn unanswered(&self, id: &Id, pending: Pending) {
-        let text = "the tool server ended before it answered; the call may or may not have run";
+        let text = if matches!(pending, Pending::Held(_)) {
+            "the tool server ended while the call waited for a person; it has not run"
+        } else {
+            "the tool server ended before it answered; the call may or may not have run"
+        };
         self.answer_client(Reply::protocol_error(Some(id), code::INTERNAL, text, None));
         if let Pending::Judged { flight, .. } = pending {
             self.abandon(flight, Cause::ServerGone);

@@ -42,7 +42,7 @@ impl Session {
                 return Ok(());
             }
         };
-        if self.behind.credentials.shown_in(&bytes) {
+        if self.terms.credentials.shown_in(&bytes) {
             self.observer.notice("the server repeated a credential that it was given; the message was dropped");
             self.refuse_answer(bytes, "it shows a credential of the operator's");
             return Ok(());
@@ -84,7 +84,7 @@ impl Session {
         let pending = {
             let mut state = self.state();
             state.cancelled.remove(&id.canonical);
-            state.from_client.remove(&id.canonical)
+            state.sent(&id.canonical)
         };
         let text = format!("the tool server's answer was refused: {why}");
         match pending {
@@ -96,7 +96,8 @@ impl Session {
             Some(Pending::Passed | Pending::Handshake | Pending::ToolList(_)) => {
                 self.answer_client(Reply::protocol_error(Some(&id), code::INTERNAL, &text, None));
             }
-            None => {}
+            // INVARIANT: what waits here was not sent, see `State::sent`.
+            Some(Pending::Held(_)) | None => {}
         }
     }
 
@@ -194,7 +195,7 @@ impl Session {
             if state.cancelled.remove(&id.canonical) {
                 return Ok(());
             }
-            state.from_client.remove(&id.canonical)
+            state.sent(&id.canonical)
         };
         let Some(pending) = pending else {
             self.observer.notice("the server answered a request that is not open; the answer was dropped");
@@ -234,6 +235,8 @@ impl Session {
                 self.answer_client(reply);
                 Ok(())
             }
+            // INVARIANT: what waits here was not sent, see `State::sent`.
+            (Pending::Held(_), None) => Ok(()),
             (Pending::Passed, None) => self.to_client.send(Outbound::cleared(Cleared::answer(message.bytes))),
             (Pending::Handshake, None) => self.handshake(message, id),
             (Pending::ToolList(asked), None) => self.tool_list(&message, asked, id),
