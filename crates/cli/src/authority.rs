@@ -48,6 +48,7 @@ struct Limit {
 #[serde(rename_all = "lowercase")]
 enum Bucket {
     Caller,
+    User,
     Agent,
     Tenant,
     Target,
@@ -134,6 +135,7 @@ impl From<Bucket> for Per {
     fn from(bucket: Bucket) -> Self {
         match bucket {
             Bucket::Caller => Self::Caller,
+            Bucket::User => Self::User,
             Bucket::Agent => Self::Agent,
             Bucket::Tenant => Self::Tenant,
             Bucket::Target => Self::Target,
@@ -180,6 +182,10 @@ mod tests {
         let rules = config.authority.rules(&["mail"]).unwrap();
         assert!(config.authority.halted && rules.read_only.len() == 2 && rules.budgets.len() == 2);
         assert!(!parse("").unwrap().authority.halted);
+        for per in ["caller", "user", "agent", "tenant", "target", "all"] {
+            let text = format!("[[authority.budget]]\nper = \"{per}\"\ncalls = 1\nwindow_seconds = 1\n");
+            assert_eq!(parse(&text).unwrap().authority.rules(&["mail"]).unwrap().budgets.len(), 1, "{per}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What `refmon serve` answers beside MCP: the APIs of `refmon-server`, over this process's own stores and journal.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -29,11 +29,14 @@ use crate::halts;
 use crate::home::{Assembled, Home};
 use crate::queue;
 use crate::waiting::Evidence;
+use crate::webhook::Webhook;
 
 /// The APIs, behind the gateway's port.
 pub(crate) struct Apis {
     server: Arc<Server>,
     holds: Arc<TenantHolds>,
+    /// Who is told of calls that wait, and where those are kept.
+    webhook: Mutex<Option<(Webhook, Stores)>>,
 }
 
 impl Apis {
@@ -66,12 +69,17 @@ impl Apis {
         };
         let secure = home.config.listen.tls.is_some() || home.config.listen.behind_tls;
         let queue: Arc<dyn Holds> = Arc::<TenantHolds>::clone(&holds);
-        Ok(Self { server: Arc::new(Server::new(Arc::new(halts), queue, parts, secure)?), holds })
+        let webhook = home.webhook()?.map(|webhook| Ok::<_, anyhow::Error>((webhook, home.stores()?))).transpose()?;
+        let server = Arc::new(Server::new(Arc::new(halts), queue, parts, secure)?);
+        Ok(Self { server, holds, webhook: Mutex::new(webhook) })
     }
 
     /// Gives up, every second, what hosts do not report in time, and forgets what was held and is over.
     pub(crate) fn sweeping(&self) -> Sweeping {
         let (server, holds) = (Arc::clone(&self.server), Arc::clone(&self.holds));
+        let webhook = self.webhook.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (clock, observer) = (Arc::clone(&self.holds.clock), Arc::clone(&self.holds.observer));
+        let tells = webhook.map(|(webhook, stores)| tokio::spawn(webhook.run(stores, clock, observer)));
         let sweeps = tokio::spawn(async move {
             let mut every = tokio::time::interval(Duration::from_secs(1));
             loop {
@@ -84,13 +92,14 @@ impl Apis {
                 drop(tokio::task::spawn_blocking(sweep).await);
             }
         });
-        Sweeping { sweeps, server: Arc::clone(&self.server) }
+        Sweeping { sweeps, tells, server: Arc::clone(&self.server) }
     }
 }
 
 /// What is done until the gateway stops.
 pub(crate) struct Sweeping {
     sweeps: tokio::task::JoinHandle<()>,
+    tells: Option<tokio::task::JoinHandle<()>>,
     server: Arc<Server>,
 }
 
@@ -98,6 +107,9 @@ impl Sweeping {
     /// Gives up what no host has reported.
     pub(crate) async fn end(self) {
         self.sweeps.abort();
+        if let Some(tells) = &self.tells {
+            tells.abort();
+        }
         let Self { server, .. } = self;
         drop(tokio::task::spawn_blocking(move || server.end()).await);
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::authority::Authority;
 use crate::identity::{Identity, RoleTable};
-use crate::{access, log, secrets, telemetry};
+use crate::{access, log, secrets, telemetry, webhook};
 
 /// A configuration that cannot be used: file, line, what is wrong.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub(crate) struct Config {
 pub(crate) struct Holds {
     /// How many seconds a client that asks for progress is kept waiting; 0 for none.
     pub(crate) wait_seconds: u64,
+    /// Who is told that a call waits.
+    pub(crate) webhook: Option<webhook::Settings>,
 }
 
 impl Holds {
@@ -75,7 +77,7 @@ impl Holds {
 
 impl Default for Holds {
     fn default() -> Self {
-        Self { wait_seconds: HOLD_SECONDS }
+        Self { wait_seconds: HOLD_SECONDS, webhook: None }
     }
 }
 
@@ -185,6 +187,9 @@ impl Config {
         }
         config.authority.rules(&config.server_names()).map_err(wrong)?;
         config.telemetry.check().map_err(wrong)?;
+        if let Some(webhook) = &config.holds.webhook {
+            webhook.check().map_err(wrong)?;
+        }
         config.listen.check_metrics().map_err(wrong)?;
         config.identity.check(&config.roles).map_err(wrong)?;
         config.access.check().map_err(wrong)?;
@@ -194,7 +199,12 @@ impl Config {
     /// The files that values refer to as `file://…`: the operator's credentials, which are for no tool.
     pub(crate) fn secret_files(&self) -> Vec<PathBuf> {
         let values = self.servers.iter().flat_map(|server| server.env.values().chain(server.headers.values()));
-        let files = values.chain(self.telemetry.headers.values()).filter_map(|value| value.strip_prefix("file://"));
+        let webhook =
+            self.holds.webhook.iter().flat_map(|webhook| [Some(&webhook.url), webhook.secret.as_ref()]).flatten();
+        let files = values
+            .chain(self.telemetry.headers.values())
+            .chain(webhook)
+            .filter_map(|value| value.strip_prefix("file://"));
         files.filter_map(|file| std::path::absolute(file).ok()).collect()
     }
 

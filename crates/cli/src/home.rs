@@ -27,6 +27,7 @@ use crate::authority::all_known;
 use crate::config::{Config, ConfigError, Server};
 use crate::secrets;
 use crate::waiting::{Evidence, Waiting};
+use crate::webhook::Webhook;
 
 /// The configuration, and the folder that its paths start from.
 #[derive(Debug)]
@@ -109,6 +110,28 @@ impl Home {
         // It is started anew as the keeper of each server.
         guarded.extend(std::env::current_exe());
         guarded
+    }
+
+    /// The machine, with everything that is not for tools.
+    pub(crate) fn system(&self) -> System {
+        System::guarding(self.guarded()).keeping(self.programs())
+    }
+
+    /// The programs of the tool servers, and the files that their commands name: whoever changes one has refmon start it.
+    fn programs(&self) -> Vec<PathBuf> {
+        let mut programs = Vec::new();
+        let folders: Vec<PathBuf> =
+            std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+        for server in &self.config.servers {
+            let folder = server.cwd.as_deref().map_or_else(|| self.folder.clone(), |cwd| self.path(cwd));
+            if let Some(program) = server.command.first().filter(|program| !program.contains('/')) {
+                programs.extend(folders.iter().map(|folder| folder.join(program)).find(|program| program.is_file()));
+            }
+            let place = format!("server `{}`", server.name);
+            let words = server.command.iter().filter_map(|word| expand(&place, "command", word).ok());
+            programs.extend(words.map(|word| folder.join(word)).filter(|file| file.is_file()));
+        }
+        programs
     }
 
     pub(crate) fn sources(&self) -> Sources {
@@ -205,7 +228,7 @@ impl Home {
         watched: impl FnOnce(Arc<dyn ports::Journal>) -> Arc<dyn ports::Journal>,
     ) -> Result<Assembled> {
         let inspectors = self.inspectors(&loaded.bundle)?;
-        let system = Arc::new(System::guarding(self.guarded()));
+        let system = Arc::new(self.system());
         let clock: Arc<dyn Clock> = Arc::<System>::clone(&system);
         let (journal, opened) = self.open_journal(Arc::clone(&clock))?;
         let journal = Arc::new(Evidence::new(journal));
@@ -307,6 +330,17 @@ impl Home {
             .map(|(name, value)| Ok((name.clone(), resolve(place, &format!("headers.{name}"), value)?)));
         let collector = Collector::new(&url, headers.collect::<Result<Vec<_>>>()?, telemetry.private);
         Ok(Some(collector.map_err(|error| ConfigError::new(format!("{place} traces: {error}")))?))
+    }
+
+    /// Who is told of calls that wait, if there is anybody.
+    pub(crate) fn webhook(&self) -> Result<Option<Webhook>> {
+        let Some(webhook) = &self.config.holds.webhook else { return Ok(None) };
+        let place = "[holds.webhook]";
+        let url = resolve(place, "url", &webhook.url)?;
+        let secret = webhook.secret.as_deref().map(|secret| resolve(place, "secret", secret)).transpose()?;
+        let collector = Collector::new(url.expose(), [], webhook.private)
+            .map_err(|error| ConfigError::new(format!("{place} url: {error}")))?;
+        Webhook::new(collector, secret, webhook.console.clone()).map(Some)
     }
 
     /// What to start for a server: its command, a cleared environment, and what the configuration grants.

@@ -24,6 +24,7 @@ mod suggest;
 mod telemetry;
 mod waiting;
 mod watch;
+mod webhook;
 
 use std::process::ExitCode;
 

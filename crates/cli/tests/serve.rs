@@ -46,3 +46,5 @@ mod traces;
 mod upstreams;
 #[path = "serve/waits.rs"]
 mod waits;
+#[path = "serve/webhook.rs"]
+mod webhook;

@@ -261,7 +261,8 @@ pub struct Location {
     pub exists: bool,
     /// Whether it is one of refmon's own files, or in one of its folders. No contract can allow that.
     pub guarded: bool,
-    /// Whether one of refmon's own files lies below it, so that whoever moves or removes it moves or removes that.
+    /// Whether one of refmon's own files lies below it, so that whoever moves or removes it moves or removes that; or it is what
+    /// refmon starts as a tool server. It may be read, and not changed.
     pub encloses: bool,
     /// Whether the way there leads through what is another thing to each process: `/proc/self`, `/dev/stdin`.
     pub personal: bool,

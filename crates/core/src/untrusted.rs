@@ -62,11 +62,13 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// Text of a stranger for people to read whole: every character that is no letter, digit or printable ASCII is escaped, and
-/// so is every letter that is blank. JSON escapes the backslash, so what was escaped here can be told from what was written so.
+/// so is every letter that is blank, or is written from right to left: it would turn round what stands between two of them
+/// (Unicode Standard Annex 9). JSON escapes the backslash, so what was escaped here can be told from what was written so.
 #[must_use]
 pub fn visible(text: &str) -> String {
     let blank = |c: char| matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
-    let plain = |c: char| c == ' ' || c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric() && !blank(c));
+    let letter = |c: char| c.is_alphanumeric() && !blank(c) && !leftwards(c);
+    let plain = |c: char| c == ' ' || c.is_ascii_graphic() || (!c.is_ascii() && letter(c));
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if plain(character) {
@@ -76,6 +78,12 @@ pub fn visible(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether a character is of the blocks that are written from right to left (Unicode 17, `DerivedBidiClass.txt`, defaults
+/// `R` and `AL`).
+const fn leftwards(c: char) -> bool {
+    matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
 }
 
 /// Writes every character beyond ASCII as JSON escapes it: a terminal acts on none of them, and none looks like another.
@@ -104,9 +112,19 @@ mod tests {
 
     #[test]
     fn what_is_invisible_blank_or_turns_the_order_of_text_round_is_shown_as_what_it_is() {
-        for hidden in
-            ['\u{202e}', '\u{200b}', '\u{3164}', '\u{115f}', '\u{feff}', '\u{e0041}', '\n', '\u{7f}', '\u{301}']
-        {
+        for hidden in [
+            '\u{5d0}',
+            '\u{627}',
+            '\u{202e}',
+            '\u{200b}',
+            '\u{3164}',
+            '\u{115f}',
+            '\u{feff}',
+            '\u{e0041}',
+            '\n',
+            '\u{7f}',
+            '\u{301}',
+        ] {
             let shown = visible(&format!("a{hidden}b"));
             assert!(shown.is_ascii() && shown.contains("\\u{") && !shown.contains(hidden), "{shown}");
             assert!(ascii(&hidden.to_string()).is_ascii());

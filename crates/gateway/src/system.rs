@@ -1,6 +1,7 @@
 //! The machine behind the core's ports: clock, randomness, file system.
 
 use std::ffi::OsString;
+use std::os::unix::fs::DirEntryExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,7 @@ use rustix::fs::{FileType, PROC_SUPER_MAGIC, Stat, stat};
 pub struct System {
     start: Instant,
     guarded: Vec<PathBuf>,
+    kept: Vec<PathBuf>,
 }
 
 impl System {
@@ -24,7 +26,13 @@ impl System {
     /// The same, with files and folders that no tool's path may lead to.
     #[must_use]
     pub fn guarding(guarded: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { start: Instant::now(), guarded: guarded.into_iter().collect() }
+        Self { start: Instant::now(), guarded: guarded.into_iter().collect(), kept: Vec::new() }
+    }
+
+    /// The same, with files that tools may read and not change: the programs of tool servers, which refmon starts.
+    #[must_use]
+    pub fn keeping(self, kept: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { kept: kept.into_iter().collect(), ..self }
     }
 }
 
@@ -55,6 +63,7 @@ impl Files for System {
     fn locate(&self, absolute: &str, roots: &[PathBuf]) -> Result<Location, Fault> {
         let fault = |what| move |error: std::io::Error| Fault::caused(what, error);
         let Resolved { folder, missing, personal } = resolve(Path::new(absolute)).map_err(fault("the path"))?;
+        let personal = personal || is_device(&folder);
         let mut canonical = folder.clone();
         canonical.extend(&missing);
         let canonical_text = canonical.to_str().ok_or(Fault::unavailable("a path in UTF-8"))?.to_owned();
@@ -68,15 +77,18 @@ impl Files for System {
         }
         // A guarded file that does not exist yet is guarded by its name, wherever the links in that lead by now.
         let guarded = self.guarded.iter().any(|own| match stat(own) {
-            Ok(identity) => lies_in(&folder, &identity),
+            Ok(identity) => lies_in(&folder, &identity) || shares_a_file(own, &identity, &folder),
             Err(_) => canonical.starts_with(own) || whole(own).is_ok_and(|own| canonical.starts_with(own)),
         });
-        let encloses = missing.is_empty() && folder.is_dir() && {
-            let identity = stat(&folder).map_err(|error| Fault::caused("the path", error))?;
-            // By the links that lead to it, and by where it is.
-            let lies = |own: &PathBuf| lies_in(own, &identity) || whole(own).is_ok_and(|own| lies_in(&own, &identity));
-            self.guarded.iter().any(lies)
-        };
+        let kept = missing.is_empty() && self.kept.iter().any(|own| is_one(own, &folder));
+        let encloses = kept
+            || missing.is_empty() && folder.is_dir() && {
+                let identity = stat(&folder).map_err(|error| Fault::caused("the path", error))?;
+                // By the links that lead to it, and by where it is.
+                let lies =
+                    |own: &PathBuf| lies_in(own, &identity) || whole(own).is_ok_and(|own| lies_in(&own, &identity));
+                self.guarded.iter().any(lies)
+            };
         Ok(Location { canonical: canonical_text, root, exists: missing.is_empty(), guarded, encloses, personal })
     }
 }
@@ -88,11 +100,55 @@ fn whole(path: &Path) -> std::io::Result<PathBuf> {
     Ok(folder)
 }
 
+/// Whether two paths lead to one file, however they are spelled.
+fn is_one(one: &Path, other: &Path) -> bool {
+    let identity = |path| stat(path).map(|found| (found.st_dev, found.st_ino));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// Whether a path or one of its folders is this very file or folder, however it is spelled.
 fn lies_in(path: &Path, identity: &Stat) -> bool {
     path.ancestors().any(|folder| {
         stat(folder).is_ok_and(|found| (found.st_dev, found.st_ino) == (identity.st_dev, identity.st_ino))
     })
+}
+
+/// Whether a file has another name somewhere in a folder: a hard link. What cannot be looked at is taken for one.
+fn shares_a_file(folder: &Path, identity: &Stat, file: &Path) -> bool {
+    let Ok(found) = stat(file) else { return true };
+    let several = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_nlink > 1;
+    // A hard link does not leave its file system.
+    if !several || FileType::from_raw_mode(identity.st_mode) != FileType::Directory || found.st_dev != identity.st_dev {
+        return false;
+    }
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { return true };
+        for entry in entries {
+            let Ok(entry) = entry else { return true };
+            if entry.ino() == found.st_ino {
+                return true;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+        }
+    }
+    false
+}
+
+/// Whether a file is a device that is more than a source or a sink of bytes: a terminal, memory, a disk.
+fn is_device(path: &Path) -> bool {
+    let Ok(found) = stat(path) else { return false };
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::BlockDevice => true,
+        // null, zero, full, random and urandom (Linux, admin-guide/devices.txt).
+        FileType::CharacterDevice => {
+            let device = (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev));
+            !matches!(device, (1, 3 | 5 | 7 | 8 | 9))
+        }
+        _ => false,
+    }
 }
 
 /// Where a path leads.
@@ -220,6 +276,56 @@ mod tests {
         {
             let absolute = format!("{}/{path}", base.display());
             assert_eq!(system.locate(&absolute, std::slice::from_ref(&base)).unwrap().guarded, guarded, "{path}");
+        }
+    }
+
+    // Found here: `ln policies/x.cedar sandbox/y`, and `y` was a file like any other.
+    #[test]
+    fn a_hard_link_to_a_file_in_a_guarded_folder_is_that_file() {
+        let folder = tree();
+        let base = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(base.join("outside/deep")).unwrap();
+        std::fs::write(base.join("outside/deep/key"), "x").unwrap();
+        for (from, to) in [("outside/secret", "root/a"), ("outside/deep/key", "root/b"), ("root/a.txt", "root/c")] {
+            std::fs::hard_link(base.join(from), base.join(to)).unwrap();
+        }
+        let system = System::guarding([base.join("outside")]);
+        for (path, guarded) in
+            [("root/a", true), ("root/b", true), ("root/c", false), ("root/a.txt", false), ("root", false)]
+        {
+            let absolute = format!("{}/{path}", base.display());
+            assert_eq!(system.locate(&absolute, std::slice::from_ref(&base)).unwrap().guarded, guarded, "{path}");
+        }
+    }
+
+    // Found here: what was written into a tool server's own script ran with the next session.
+    #[test]
+    fn what_refmon_starts_is_kept_from_tools_that_change_files() {
+        let folder = tree();
+        let base = folder.path().canonicalize().unwrap();
+        std::fs::hard_link(base.join("root/a.txt"), base.join("root/link")).unwrap();
+        symlink(base.join("root/a.txt"), base.join("root/way")).unwrap();
+        let system = System::new().keeping([base.join("way-in/a.txt")]);
+        for (path, kept) in
+            [("root/a.txt", true), ("root/link", true), ("root/way", true), ("root/sub", false), ("root", false)]
+        {
+            let found = system.locate(&format!("{}/{path}", base.display()), &[]).unwrap();
+            assert_eq!((found.encloses, found.guarded), (kept, false), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_no_file_unless_it_only_gives_or_swallows_bytes() {
+        for (path, personal) in [
+            ("/dev/null", false),
+            ("/dev/zero", false),
+            ("/dev/urandom", false),
+            ("/dev/../dev/tty", true),
+            ("/dev/ptmx", true),
+        ] {
+            if Path::new(path).exists() {
+                assert_eq!(System::new().locate(path, &[]).unwrap().personal, personal, "{path}");
+            }
         }
     }
 

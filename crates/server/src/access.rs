@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::verdict::Told;
 
 /// Bytes of all questions of one request, each with what it shares with the others: all of them are read and judged.
-const SHARED_BYTES_MAX: usize = 2 * limits::ARGUMENT_BYTES_MAX;
+pub(crate) const SHARED_BYTES_MAX: usize = 2 * limits::ARGUMENT_BYTES_MAX;
 
 /// The members that stand for one question. What is absent from one of several is taken whole from beside them.
 const MEMBERS: [&str; 4] = ["subject", "action", "resource", "context"];

@@ -14,6 +14,7 @@ use refmon_core::monitor::Judgement;
 use refmon_core::record::Door;
 use serde_json::{Value, json};
 
+use crate::access::SHARED_BYTES_MAX;
 use crate::bodies;
 use crate::decisions::{Action, Decisions, Entity, Prepared, Question};
 use crate::directory::Directory;
@@ -69,8 +70,10 @@ impl Decisions {
         let question = Question::read(member("subject"), action, member("resource"), json.member("context"));
         let directory = self.directory(host.caller());
         let candidates = directory.map(|directory| self.candidates(directory, sought, &question)).unwrap_or_default();
+        // Each candidate is judged with all that was sent.
+        let judgements = JUDGEMENTS_MAX.min(SHARED_BYTES_MAX.checked_div(body.len()).unwrap_or(JUDGEMENTS_MAX)).max(1);
         let (mut results, mut next) = (Vec::new(), page.from);
-        for candidate in candidates.iter().skip(page.from).take(JUDGEMENTS_MAX) {
+        for candidate in candidates.iter().skip(page.from).take(judgements) {
             if results.len() >= page.limit {
                 break;
             }

@@ -263,7 +263,7 @@ fn who_denies_his_own_calls_cannot_ask_for_ever() {
     for number in 0..=u8::try_from(limits::HOLDS_OF_PERSON_HOUR_MAX / 64).unwrap() {
         for binding in 0..64 {
             let call = Call {
-                binding: [[number; 31].as_slice(), &[binding]].concat().try_into().unwrap(),
+                binding: [[binding; 31].as_slice(), &[number]].concat().try_into().unwrap(),
                 ..Call::new(number, binding)
             };
             let Placed::Waits(id) = call.place(&stores, &eve, at(0)) else { continue };

@@ -13,6 +13,7 @@ pub mod holds;
 #[cfg(test)]
 mod holds_tests;
 pub mod index;
+pub mod outbox;
 pub mod risk;
 
 use std::path::Path;
@@ -61,7 +62,7 @@ pub enum StoreError {
 }
 
 /// The schema of the state database, step by step. A step is never changed.
-pub(crate) const MIGRATIONS: [&str; 4] = [holds::SCHEMA, grants::SCHEMA, holds::DECISIONS, holds::AGES];
+pub(crate) const MIGRATIONS: [&str; 5] = [holds::SCHEMA, grants::SCHEMA, holds::DECISIONS, holds::AGES, outbox::SCHEMA];
 
 /// The state database.
 #[derive(Debug)]

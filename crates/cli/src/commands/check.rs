@@ -14,7 +14,6 @@ use refmon_core::kinds;
 use refmon_core::monitor::{Ask, Judgement, Situation, judge};
 use refmon_core::ports::{Clock as _, Inspector, Question, ScopeGrants};
 use refmon_gateway::session::SUPPORTED;
-use refmon_gateway::system::System;
 use refmon_policy::Loaded;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -88,7 +87,7 @@ pub(crate) fn judge_call(
     let granted = Grants::supposed(approvals.map_err(|error| wrong(format!("`approvals`: {error}")))?);
     let caller = caller(home, call)?;
     let arguments = if call.arguments.is_null() { String::new() } else { call.arguments.to_string() };
-    let system = System::guarding(home.guarded());
+    let system = home.system();
     let (bundle, now) = (&loaded.bundle, system.now());
     let situation = Situation { bundle, grants, files: &system, inspectors, granted: &granted, now };
     let judgement =

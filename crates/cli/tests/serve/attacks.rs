@@ -326,7 +326,7 @@ fn a_resource_is_none_of_the_guards_own_files() {
 // Found here: each sending of a method has another envelope, so that its approval was for none of them.
 #[test]
 fn an_approved_method_runs_once_with_another_envelope() {
-    let folder = folder(&[("one", "full legacy")], LOCAL);
+    let folder = folder(&[("one", "full legacy")], &format!("{LOCAL}\n[holds]\nwait_seconds = 0"));
     let contract = folder.path().join("contracts/one.toml");
     let text = fs::read_to_string(&contract).unwrap();
     let held = "[method.\"resources/read\"]\nhold = \"always\"";
@@ -372,6 +372,29 @@ fn one_callers_large_messages_are_not_all_the_memory_there_is() {
     assert_eq!(gateway.within(&own, Some(&ada), &call("echo", json!({ "text": "here" }))).text(), "here");
     assert_eq!(gateway.within(&foreign, Some(&eve), &call("echo", json!({ "text": "small" }))).text(), "small");
     drop(slow);
+}
+
+// Found here: whoever hung up had the room back, and the message stayed.
+#[test]
+fn who_hangs_up_has_no_more_room_than_who_waits() {
+    let gateway = Gateway::start(&[("one", "stall")], KEYS);
+    let ((_, eve), (_, ada)) = (gateway.key("eve", "evil"), gateway.key("ada", "acme"));
+    let (foreign, own) = (gateway.begin(Some(&eve)), gateway.begin(Some(&ada)));
+    let mut params = json!({ "name": "echo", "arguments": {}, "_meta": { "x": "y".repeat(15 * 1024 * 1024) } });
+    params["_meta"]["progressToken"] = json!(1);
+    let body = crate::gateway::request("tools/call", params);
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost:{}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nauthorization: Bearer {eve}\r\nmcp-session-id: {foreign}\r\ncontent-length: {}\r\n\r\n{body}",
+        gateway.port,
+        body.len()
+    );
+    for _ in 0..20 {
+        let mut stream = gateway.connect();
+        stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let _unread = stream.write_all(head.as_bytes()).is_err();
+    }
+    assert!(gateway.memory() < 220 * 1024, "{} KiB", gateway.memory());
+    assert_eq!(gateway.within(&own, Some(&ada), &crate::gateway::request("ping", json!({}))).status, 200);
 }
 
 // CF#2055, GHSA-f6c5-f2ph-7x7p: what belonged to a credential outlived it.

@@ -1,11 +1,12 @@
 //! Mail addresses and domain names.
 //!
 //! A mail address here is one address without display name, comment, quoting or routing: the common core of
-//! RFC 5321 that every program reads alike: no `%` or `!`, which some take for a way by another host, and no `-` at its
+//! RFC 5321 that every program reads alike: no `%` or `!`, which some take for a way by another host, nothing that a shell or a mailer
+//! acts on (`|`, `/`, a backquote), and no `-` at its
 //! beginning, which some take for an option. Domain names are compared in their ASCII form (UTS 46), in lower
 //! case.
 
-use super::url::{below, registered};
+use super::url::{below, one_name, registered};
 use super::{Answer, Unfit, unfit};
 use crate::facts::{Fact, FactType};
 use crate::reason::ReasonCode;
@@ -21,7 +22,7 @@ pub const DOMAIN_FACTS: &[(&str, FactType)] = &[("value", FactType::Text), ("reg
 pub(super) fn email(text: &str, domains: &[String]) -> Answer {
     let wrong = || unfit(ReasonCode::KindMismatch, "one mail address without a display name");
     let (local, domain) = text.split_once('@').ok_or_else(wrong)?;
-    let atom = |c: char| c.is_ascii_alphanumeric() || "#$&'*+-/=?^_`{|}~.".contains(c);
+    let atom = |c: char| c.is_ascii_alphanumeric() || "#&'+-=_~.".contains(c);
     let dots = local.starts_with(['.', '-']) || local.ends_with('.') || local.contains("..");
     if local.is_empty() || local.len() > 64 || !local.chars().all(atom) || dots {
         return Err(wrong());
@@ -59,5 +60,5 @@ fn name(text: &str) -> Result<String, Unfit> {
         !label.is_empty() && label.len() <= 63 && plain && !label.starts_with('-') && !label.ends_with('-')
     };
     let fits = ascii.len() <= 253 && ascii.contains('.') && ascii.split('.').all(label);
-    if fits && !text.contains('%') { Ok(ascii) } else { Err(wrong()) }
+    if fits && !text.contains('%') && one_name(text) { Ok(ascii) } else { Err(wrong()) }
 }

@@ -117,7 +117,7 @@ pub fn extract(contract: &Contract, arguments: &Json<'_>, files: &dyn Files) -> 
                 Some(earlier) => merge(earlier, one),
             });
         }
-        if let Some(mut merged) = merged {
+        if let Some(mut merged) = merged.map(sorted) {
             merged.insert("count", Fact::Long(i64::try_from(count).unwrap_or(i64::MAX)));
             facts.insert(rule.path.as_str().to_owned(), merged);
         }
@@ -197,7 +197,13 @@ fn widen((name, fact): (&'static str, Fact)) -> (&'static str, Fact) {
     if let Fact::Text(text) = fact { (name, Fact::Texts(vec![text])) } else { (name, fact) }
 }
 
-/// Merges to the worst case. A flag is dangerous when true, but for `inside`.
+/// The facts with their texts in order, each once.
+fn sorted(facts: ArgumentFacts) -> ArgumentFacts {
+    let sorted = |fact| if let Fact::Texts(texts) = fact { Fact::texts(texts) } else { fact };
+    facts.into_iter().map(|(name, fact)| (name, sorted(fact))).collect()
+}
+
+/// Merges to the worst case; texts are put in order afterwards. A flag is dangerous when true, but for `inside`.
 fn merge(mut into: ArgumentFacts, other: ArgumentFacts) -> ArgumentFacts {
     let mut other: BTreeMap<_, _> = other;
     for (name, fact) in &mut into {
@@ -206,7 +212,10 @@ fn merge(mut into: ArgumentFacts, other: ArgumentFacts) -> ArgumentFacts {
             (Fact::Flag(a), Fact::Flag(b)) => Fact::Flag(if *name == "inside" { a && b } else { a || b }),
             (Fact::Long(a), Fact::Long(b)) => Fact::Long(a.max(b)),
             (Fact::Decimal(a), Fact::Decimal(b)) => Fact::Decimal(a.max(b)),
-            (Fact::Texts(a), Fact::Texts(b)) => Fact::texts(a.into_iter().chain(b)),
+            (Fact::Texts(mut a), Fact::Texts(b)) => {
+                a.extend(b);
+                Fact::Texts(a)
+            }
             (first, _) => first,
         };
     }

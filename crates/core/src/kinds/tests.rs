@@ -197,6 +197,10 @@ fn a_url_that_parsers_read_differently_is_refused() {
         "https://a.example\\\\@evil.example",
         " https://a.example",
         "https://a.example/ b",
+        "https://fa\u{df}.example/",
+        "https://\u{3c2}.example/",
+        "https://\u{1e9e}.example/",
+        "https://\u{13a0}.example/",
     ] {
         assert_eq!(of(any_url(), &text(url)), Err(ReasonCode::AmbiguousText), "{url}");
     }
@@ -265,6 +269,11 @@ fn a_mail_address_is_one_address() {
         "a%evil.example@b.example",
         "evil.example!a@b.example",
         "-oQ@b.example",
+        "`id`@b.example",
+        "/etc/x@b.example",
+        "a|b@c.example",
+        "$HOME@b.example",
+        "a@stra\u{df}e.example",
     ] {
         assert!(of(any(), &text(bad)).is_err(), "{bad}");
     }

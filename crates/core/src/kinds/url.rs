@@ -91,7 +91,14 @@ pub(super) fn facts(text: &str, schemes: &[String], hosts: &[String], private_al
 fn spells_an_authority(rest: &str) -> bool {
     let authority = rest.strip_prefix("://").and_then(|rest| rest.split(['/', '?', '#']).next());
     // An escape in a host is a letter of it for some parsers, and its end for others.
-    authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('%'))
+    authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('%') && one_name(authority))
+}
+
+/// Whether a name beyond ASCII is the same name by IDNA 2003 and 2008 (RFC 5894, section 7.2; UTS 46, section 7): for programs that
+/// still read the older one, `ß` is `ss`.
+pub(super) fn one_name(name: &str) -> bool {
+    let differs = |c: char| matches!(c, '\u{df}' | '\u{3c2}' | '\u{1e9e}' | '\u{200c}' | '\u{200d}' | '\u{13a0}'..='\u{13fd}' | '\u{ab70}'..='\u{abbf}');
+    !name.contains(differs)
 }
 
 /// Whether a host's name has only what every parser takes for a part of it: for some, a host ends at `;` or a quote.

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ pub(super) enum Answer {
     /// One piece.
     Whole(Option<Bytes>),
     /// What somebody beside MCP answers.
-    Beside(UnsyncBoxBody<Bytes, Infallible>, Option<OwnedSemaphorePermit>),
+    Beside(UnsyncBoxBody<Bytes, Infallible>, Option<Arc<OwnedSemaphorePermit>>),
     /// Server-sent events (WHATWG HTML, section 9.2).
     Events {
         first: Option<Out>,
@@ -61,7 +62,7 @@ pub(super) enum Answer {
         over: bool,
         alive: Interval,
         standing: Option<Standing>,
-        room: Option<OwnedSemaphorePermit>,
+        room: Option<Arc<OwnedSemaphorePermit>>,
     },
 }
 
@@ -96,7 +97,7 @@ impl Answer {
     }
 
     /// Keeps room for as long as a stream is open.
-    pub(super) fn keeping(self, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn keeping(self, permit: Arc<OwnedSemaphorePermit>) -> Self {
         match self {
             Self::Whole(bytes) => Self::Whole(bytes),
             Self::Beside(body, _) => Self::Beside(body, Some(permit)),

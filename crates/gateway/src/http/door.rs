@@ -19,7 +19,7 @@ use super::body::{self, Answer, BodyError};
 use super::figures::readiness;
 use super::guard::Known;
 use super::headers::{self, Disagreement};
-use super::room::{Full, Room};
+use super::room::{Full, Room, Stay};
 use super::{Authenticate, Beside, Peer, standing};
 use crate::hub::{Client, Hub, Out, SHORT};
 use crate::message::{Id, Kind, Message, MessageError, id_of_refused, is_identifier};
@@ -124,7 +124,7 @@ impl Gate {
         let done = tokio::spawn(async move {
             let answer = beside.answer(caller, Request::from_parts(parts, Bytes::from(bytes))).await;
             drop((turn, room));
-            answer.map(|body| Answer::Beside(body, Some(request_room)))
+            answer.map(|body| Answer::Beside(body, Some(Arc::new(request_room))))
         });
         done.await.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "unavailable; try again later"))
     }
@@ -145,16 +145,16 @@ impl Gate {
             Ok(caller) => caller,
             Err(answer) => return *answer,
         };
-        let Some(room) = self.room.enter(&caller) else { return crowded() };
+        let Some(place) = self.room.enter(&caller).map(Arc::new) else { return crowded() };
         let credential = standing::credential(request.headers());
-        let answer = self.authenticated(request, &caller).await;
+        let answer = self.authenticated(request, &caller, Stay::new(&place)).await;
         let standing = || standing::of(&self.authenticate, credential, peer, &caller);
-        answer.map(|body| body.while_standing(standing).keeping(room))
+        answer.map(|body| body.while_standing(standing).keeping(place))
     }
 
-    async fn authenticated(&self, request: Request<Incoming>, caller: &Arc<Caller>) -> Answered {
+    async fn authenticated(&self, request: Request<Incoming>, caller: &Arc<Caller>, stay: Stay) -> Answered {
         match *request.method() {
-            Method::POST => self.post(request, caller).await,
+            Method::POST => self.post(request, caller, stay).await,
             Method::GET => self.stream(request.headers(), caller),
             Method::DELETE => match session(request.headers()) {
                 Ok(Some(id)) if self.hub.end(id, caller) => empty(StatusCode::NO_CONTENT),
@@ -190,7 +190,7 @@ impl Gate {
         }
     }
 
-    async fn post(&self, request: Request<Incoming>, caller: &Arc<Caller>) -> Answered {
+    async fn post(&self, request: Request<Incoming>, caller: &Arc<Caller>, stay: Stay) -> Answered {
         let (parts, body) = request.into_parts();
         if !is_json(&parts.headers) {
             return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `application/json`");
@@ -198,7 +198,6 @@ impl Gate {
         if !accepts(&parts.headers, "application/json") {
             return refused(StatusCode::NOT_ACCEPTABLE, "accept `application/json` and `text/event-stream`");
         }
-        // Held until the answer begins.
         let mut room = match self.room.take(caller, hyper::body::Body::size_hint(&body).exact()).await {
             Ok(room) => room,
             Err(Full) => return refused(StatusCode::TOO_MANY_REQUESTS, "too many large messages at the same time"),
@@ -208,6 +207,7 @@ impl Gate {
             Err(error) => return self.unread(error, caller),
         };
         room.fit(bytes.len());
+        let stay = stay.with(room);
         let parse = || Message::parse(bytes.clone(), Strictness::Request);
         let parsed = if bytes.len() <= SHORT { parse() } else { tokio::task::block_in_place(parse) };
         let message = match parsed {
@@ -224,9 +224,9 @@ impl Gate {
             );
         }
         if headers::is_modern(&parts.headers, &message) {
-            self.modern(&parts.headers, message, caller).await
+            self.modern(&parts.headers, message, caller, stay).await
         } else {
-            self.legacy(&parts.headers, message, caller).await
+            self.legacy(&parts.headers, message, caller, stay).await
         }
     }
 
@@ -255,8 +255,10 @@ impl Gate {
 
     // === from 2026-07-28 on ===
 
-    async fn modern(&self, headers: &HeaderMap, message: Message, caller: &Arc<Caller>) -> Answered {
-        if let Err(disagreement) = headers::agree(headers, &message) {
+    async fn modern(&self, headers: &HeaderMap, message: Message, caller: &Arc<Caller>, stay: Stay) -> Answered {
+        let agree = || headers::agree(headers, &message);
+        let agreed = if message.bytes.len() <= SHORT { agree() } else { tokio::task::block_in_place(agree) };
+        if let Err(disagreement) = agreed {
             let (code, text, data) = match disagreement {
                 Disagreement::Version(requested) => {
                     let data = json!({ "supported": [NEWER], "requested": requested });
@@ -294,7 +296,7 @@ impl Gate {
             Err(_) => return refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable; try again later"),
         };
         match &message.kind {
-            Kind::Request(..) => answer(client.request(message, headers::traced(headers)), true).await,
+            Kind::Request(..) => answer(client.request(message, headers::traced(headers), stay), true).await,
             Kind::Notification(_) => {
                 client.notify(message).await;
                 empty(StatusCode::ACCEPTED)
@@ -305,7 +307,7 @@ impl Gate {
 
     // === up to 2025-11-25 ===
 
-    async fn legacy(&self, headers: &HeaderMap, message: Message, caller: &Arc<Caller>) -> Answered {
+    async fn legacy(&self, headers: &HeaderMap, message: Message, caller: &Arc<Caller>, stay: Stay) -> Answered {
         let session = match session(headers) {
             Ok(session) => session,
             Err(_) => return bad_session(),
@@ -316,7 +318,7 @@ impl Gate {
         }
         let begins = matches!(&message.kind, Kind::Request(method, _) if method == "initialize");
         match (begins, session) {
-            (true, None) => self.begin(message, caller).await,
+            (true, None) => self.begin(message, caller, stay).await,
             (true, Some(_)) => refused(StatusCode::BAD_REQUEST, "this session has begun already"),
             (false, None) => {
                 let _recorded = self.hub.refuse(caller, ReasonCode::MalformedArguments, message.bytes.clone());
@@ -325,13 +327,13 @@ impl Gate {
                 json_answer(StatusCode::BAD_REQUEST, reply.into_bytes())
             }
             (false, Some(session)) => match self.hub.find(session, caller) {
-                Some(client) => self.within(&client, headers, message).await,
+                Some(client) => self.within(&client, headers, message, stay).await,
                 None => no_session(),
             },
         }
     }
 
-    async fn begin(&self, hello: Message, caller: &Arc<Caller>) -> Answered {
+    async fn begin(&self, hello: Message, caller: &Arc<Caller>, stay: Stay) -> Answered {
         // It is remembered for as long as the session.
         if hello.bytes.len() > HELLO_BYTES_MAX {
             return refused(StatusCode::PAYLOAD_TOO_LARGE, "an `initialize` of at most 64 KiB begins a session");
@@ -345,7 +347,7 @@ impl Gate {
         let (client, hello) = client;
         // A client that goes away meanwhile never learns of its session, so that must not stay.
         let mut begun = Begun { hub: &self.hub, session: Some((&session, caller)) };
-        let first = client.request(hello, HeaderMap::new()).recv().await;
+        let first = client.request(hello, HeaderMap::new(), stay).recv().await;
         let Some(Out::Last(bytes)) = first else {
             return refused(StatusCode::BAD_GATEWAY, "the tool server did not answer");
         };
@@ -359,9 +361,9 @@ impl Gate {
         answer
     }
 
-    async fn within(&self, client: &Arc<Client>, headers: &HeaderMap, message: Message) -> Answered {
+    async fn within(&self, client: &Arc<Client>, headers: &HeaderMap, message: Message, stay: Stay) -> Answered {
         match &message.kind {
-            Kind::Request(..) => answer(client.request(message, headers::traced(headers)), false).await,
+            Kind::Request(..) => answer(client.request(message, headers::traced(headers), stay), false).await,
             Kind::Notification(_) => {
                 client.notify(message).await;
                 empty(StatusCode::ACCEPTED)

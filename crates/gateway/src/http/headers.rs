@@ -2,13 +2,16 @@
 
 use base64::Engine as _;
 use http::{HeaderMap, HeaderValue};
-use refmon_core::json::{Json, Strictness};
+use refmon_core::json::{Json, Number, Strictness};
+use refmon_core::limits;
 
 use crate::message::{Kind, Message};
 use crate::method::{NEWER, VERSIONS};
 
 /// How headers begin that mirror an argument of a tool (MCP 2026-07-28, custom headers from tool parameters).
 const PARAMETER: &str = "mcp-param-";
+/// Headers of one request that mirror arguments.
+const PARAMETERS_MAX: usize = 16;
 /// Bytes of a number or a switch in a header.
 const SCALAR_BYTES_MAX: usize = 64;
 
@@ -77,39 +80,72 @@ pub(super) fn agree(headers: &HeaderMap, message: &Message) -> Result<(), Disagr
 }
 
 /// Compares `Mcp-Param-*` headers with the arguments: what says something else was not made by a client that follows the
-/// specification. They go no further; see `link::message::mirror`.
+/// specification. They go no further; see `link::message::mirror`. The arguments are looked through once, whatever the headers.
 fn mirrored(headers: &HeaderMap, message: &Message) -> Result<(), Disagreement> {
-    const NAME: &str = "mcp-param";
-    let mut said = headers.iter().filter(|(name, _)| name.as_str().starts_with(PARAMETER)).peekable();
-    if said.peek().is_none() {
+    let wrong = || Disagreement::Mismatch("mcp-param");
+    let mut said = Vec::new();
+    for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with(PARAMETER)) {
+        let once = headers.get_all(name).iter().nth(1).is_none();
+        let text = value.to_str().ok().and_then(|value| decoded(value).ok()).filter(|_| once).ok_or_else(wrong)?;
+        said.push(Said { scalar: scalar(&text), text });
+    }
+    if said.is_empty() {
         return Ok(());
     }
-    let arguments = message.value("arguments").and_then(|value| Json::parse_with(value, Strictness::Data).ok());
-    for (name, value) in said {
-        let value = value.to_str().ok().and_then(|value| decoded(value).ok()).ok_or(Disagreement::Mismatch(NAME))?;
-        let once = headers.get_all(name).iter().nth(1).is_none();
-        let parsed = Json::parse(value.as_bytes()).ok().filter(|_| value.len() <= SCALAR_BYTES_MAX);
-        let scalar = parsed.filter(|parsed| matches!(parsed, Json::Bool(_) | Json::Number(_)));
-        if !once || !arguments.as_ref().is_some_and(|arguments| says(arguments, &value, scalar.as_ref())) {
-            return Err(Disagreement::Mismatch(NAME));
-        }
+    let arguments = message.value("arguments").filter(|bytes| bytes.len() <= limits::ARGUMENT_BYTES_MAX);
+    // What is too large is never permitted, so nothing is lost by not looking at it.
+    if said.len() > PARAMETERS_MAX || arguments.is_none() {
+        return Err(wrong());
     }
-    Ok(())
+    if let Some(Ok(arguments)) = arguments.map(|bytes| Json::parse_with(bytes, Strictness::Data)) {
+        cross_off(&arguments, &mut said);
+    }
+    if said.is_empty() { Ok(()) } else { Err(wrong()) }
 }
 
-/// Whether one of the scalars in a value is what a header says.
-fn says(json: &Json<'_>, header: &str, scalar: Option<&Json<'_>>) -> bool {
-    match (json, scalar) {
-        (Json::Text(text), _) => text == header,
-        (Json::Bool(flag), Some(Json::Bool(said))) => flag == said,
-        (Json::Number(number), Some(Json::Number(said))) => match (number.as_i64(), said.as_i64()) {
-            (Some(number), Some(said)) => number == said,
-            (None, None) => number.as_f64() == said.as_f64(),
-            _ => false,
-        },
-        (Json::Null | Json::Bool(_) | Json::Number(_), _) => false,
-        (Json::List(items), _) => items.iter().any(|item| says(item, header, scalar)),
-        (Json::Object(members), _) => members.iter().any(|(_, value)| says(value, header, scalar)),
+/// What a header says: its text, and the number or the switch that this may stand for.
+struct Said {
+    text: String,
+    scalar: Option<Scalar>,
+}
+
+#[derive(PartialEq)]
+enum Scalar {
+    Flag(bool),
+    Whole(i64),
+    Real(f64),
+}
+
+fn scalar(text: &str) -> Option<Scalar> {
+    if text.len() > SCALAR_BYTES_MAX {
+        return None;
+    }
+    match Json::parse(text.as_bytes()).ok()? {
+        Json::Bool(flag) => Some(Scalar::Flag(flag)),
+        Json::Number(number) => of_number(&number),
+        Json::Null | Json::Text(_) | Json::List(_) | Json::Object(_) => None,
+    }
+}
+
+fn of_number(number: &Number<'_>) -> Option<Scalar> {
+    number.as_i64().map(Scalar::Whole).or_else(|| number.as_f64().map(Scalar::Real))
+}
+
+/// Takes away what one of the scalars in a value says.
+fn cross_off(json: &Json<'_>, said: &mut Vec<Said>) {
+    if said.is_empty() {
+        return;
+    }
+    match json {
+        Json::Null => {}
+        Json::Text(text) => said.retain(|said| said.text != *text),
+        Json::Bool(flag) => said.retain(|said| said.scalar != Some(Scalar::Flag(*flag))),
+        Json::Number(number) => {
+            let own = of_number(number);
+            said.retain(|said| own.is_none() || said.scalar != own);
+        }
+        Json::List(items) => items.iter().for_each(|item| cross_off(item, said)),
+        Json::Object(members) => members.iter().for_each(|(_, value)| cross_off(value, said)),
     }
 }
 
@@ -169,6 +205,12 @@ mod tests {
         for value in ["us", "", "EU", "43", "null", "region", "{}", "=?base64?!?=", "=?base64?dXM=?="] {
             assert_eq!(check(&[("mcp-param-x", value)]), Err(Disagreement::Mismatch("mcp-param")), "{value}");
         }
+        let names = ["mcp-param-a", "mcp-param-b", "mcp-param-c", "mcp-param-d"];
+        let four: Vec<_> = names.into_iter().zip(["eu", "42", "eu", "true"]).collect();
+        assert_eq!(check(&four), Ok(()), "two may say the same");
+        let many: Vec<(&'static str, &'static str)> =
+            (0..=PARAMETERS_MAX).map(|at| (&*format!("mcp-param-{at}").leak(), "eu")).collect();
+        assert_eq!(check(&many), Err(Disagreement::Mismatch("mcp-param")), "more than anybody needs");
         let twice = [("mcp-param-x", "eu"), ("mcp-param-x", "eu")];
         assert_eq!(check(&twice), Err(Disagreement::Mismatch("mcp-param")));
     }

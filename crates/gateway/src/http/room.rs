@@ -45,6 +45,25 @@ pub(super) struct Room {
 #[derive(Debug)]
 pub(super) struct Full;
 
+/// What one request takes up for as long as anything is done for it, whether or not its client still listens.
+#[derive(Debug)]
+#[expect(dead_code, reason = "kept, and given back when dropped")]
+pub(super) struct Stay {
+    place: Arc<OwnedSemaphorePermit>,
+    room: Taken,
+}
+
+impl Stay {
+    pub(super) fn new(place: &Arc<OwnedSemaphorePermit>) -> Self {
+        Self { place: Arc::clone(place), room: Taken(None) }
+    }
+
+    /// The same, with room for its message.
+    pub(super) fn with(self, room: Taken) -> Self {
+        Self { room, ..self }
+    }
+}
+
 /// A turn that has come, and is over with this.
 #[derive(Debug)]
 pub(super) struct Turn(#[expect(dead_code, reason = "kept, and given back when dropped")] Vec<OwnedSemaphorePermit>);

@@ -189,8 +189,13 @@ impl Client {
     }
 
     /// Takes a request. What comes back for it can be received; when the receiver is dropped, a request from
-    /// 2026-07-28 on is cancelled.
-    pub(crate) fn request(self: &Arc<Self>, message: Message, headers: HeaderMap) -> mpsc::Receiver<Out> {
+    /// 2026-07-28 on is cancelled. What it takes up (`stay`) is given back when nothing is done for it any more.
+    pub(crate) fn request(
+        self: &Arc<Self>,
+        message: Message,
+        headers: HeaderMap,
+        stay: impl Send + 'static,
+    ) -> mpsc::Receiver<Out> {
         self.touch();
         let (out, received) = mpsc::channel(1);
         let client = Arc::clone(self);
@@ -198,6 +203,7 @@ impl Client {
         self.parts.runtime.spawn(async move {
             let serving = Serving(client);
             serving.0.serve(message, headers, &out).await;
+            drop(stay);
         });
         received
     }

@@ -1,4 +1,4 @@
-//! A collector of telemetry: documents go there, and nothing of what it answers is used but the status.
+//! A receiver of documents, a collector of telemetry or a webhook: nothing of what it answers is used but the status.
 
 use std::io;
 use std::time::Duration;
@@ -42,12 +42,23 @@ impl Collector {
     /// # Errors
     /// An error of the connection, a status other than success, or more than five seconds.
     pub async fn send(&self, json: Vec<u8>) -> io::Result<()> {
+        self.send_with(json, &[]).await
+    }
+
+    /// Sends a JSON document with headers of its own.
+    ///
+    /// # Errors
+    /// As [`Collector::send`].
+    pub async fn send_with(&self, json: Vec<u8>, more: &[(&'static str, String)]) -> io::Result<()> {
         let Remote { uri, headers, client } = &self.0;
         let mut request = Request::post(uri.clone()).header(CONTENT_TYPE, "application/json");
         for (name, value) in headers {
             let mut value = HeaderValue::from_str(value.expose()).map_err(io::Error::other)?;
             value.set_sensitive(true);
             request = request.header(name, value);
+        }
+        for (name, value) in more {
+            request = request.header(*name, value);
         }
         let request = request.body(Full::new(Bytes::from(json))).map_err(io::Error::other)?;
         let answered = tokio::time::timeout(ANSWER, client.request(request)).await.map_err(io::Error::other)?;

@@ -13,7 +13,7 @@ mod waiting;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use refmon_core::bundle::{Listing, Tool};
 use refmon_core::decision::Obligation;
@@ -102,6 +102,38 @@ struct State {
     server_gone: bool,
     /// Whether a thread looks after the calls that wait for a person.
     attended: bool,
+    noise: Noise,
+}
+
+/// What an operator was told of a server's nonsense lately.
+#[derive(Default)]
+struct Noise {
+    since: Option<Instant>,
+    told: u32,
+    kept: u64,
+}
+
+/// Things that an operator is told of one server's nonsense within [`NOISE`]; the rest is counted.
+const NOISE_MAX: u32 = 16;
+const NOISE: Duration = Duration::from_secs(10);
+
+impl Noise {
+    /// The text to tell, with how many were kept back before it; `None` if this one is kept back, too.
+    fn tell(&mut self, text: &str, now: Instant) -> Option<String> {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= NOISE) {
+            self.since = Some(now);
+            self.told = 0;
+        }
+        if self.told >= NOISE_MAX {
+            self.kept = self.kept.saturating_add(1);
+            return None;
+        }
+        self.told = self.told.saturating_add(1);
+        match std::mem::take(&mut self.kept) {
+            0 => Some(text.to_owned()),
+            kept => Some(format!("{text} ({kept} more of this kind were not told)")),
+        }
+    }
 }
 
 impl State {
@@ -213,6 +245,14 @@ impl Session {
         }
     }
 
+    /// Tells the operator of a server's nonsense: a server can write more of it than anybody reads, or a disk holds.
+    fn nonsense(&self, text: &str) {
+        let told = self.state().noise.tell(text, Instant::now());
+        if let Some(text) = told {
+            self.observer.notice(&text);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -258,4 +298,19 @@ impl fmt::Debug for Session {
 
 fn untrusted(bytes: Vec<u8>) -> Untrusted<Vec<u8>> {
     Untrusted::new(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_servers_nonsense_an_operator_is_told_some_and_how_much_more_there_was() {
+        let (mut noise, begun) = (Noise::default(), Instant::now());
+        let told: Vec<_> = (0..1_000).filter_map(|_| noise.tell("x", begun)).collect();
+        assert_eq!((told.len(), told.iter().all(|text| text == "x")), (NOISE_MAX as usize, true));
+        let later = noise.tell("x", begun + NOISE).unwrap();
+        assert!(later.contains(&(1_000 - u64::from(NOISE_MAX)).to_string()), "{later}");
+        assert_eq!(noise.tell("x", begun + NOISE), Some("x".to_owned()));
+    }
 }

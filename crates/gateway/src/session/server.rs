@@ -38,12 +38,12 @@ impl Session {
             Frame::Line(bytes) => bytes,
             Frame::End => return Ok(()),
             Frame::TooLong => {
-                self.observer.notice("the server sent a message over the size limit; it was dropped");
+                self.nonsense("the server sent a message over the size limit; it was dropped");
                 return Ok(());
             }
         };
         if self.terms.credentials.shown_in(&bytes) {
-            self.observer.notice("the server repeated a credential that it was given; the message was dropped");
+            self.nonsense("the server repeated a credential that it was given; the message was dropped");
             self.refuse_answer(bytes, "it shows a credential of the operator's");
             return Ok(());
         }
@@ -52,7 +52,7 @@ impl Session {
             Err(error) => {
                 let shown = String::from_utf8_lossy(&bytes);
                 let text = format!("the server wrote something that is not a message ({error}): `{}`", Shown(&shown));
-                self.observer.notice(&text);
+                self.nonsense(&text);
                 self.refuse_answer(bytes, &error.to_string());
                 return Ok(());
             }
@@ -71,7 +71,7 @@ impl Session {
                 self.server_answer(private(message), &id)
             }
             Kind::Error(None) => {
-                self.observer.notice("the server reported an error that answers no request; it was dropped");
+                self.nonsense("the server reported an error that answers no request; it was dropped");
                 Ok(())
             }
         }
@@ -118,7 +118,7 @@ impl Session {
             _ => {
                 let reason = if full { ReasonCode::TooManyCalls } else { ReasonCode::UnknownMethod };
                 drop(self.refuse(Ask::Unknown, reason, Vec::new()));
-                self.observer.notice(&format!("the server's request `{}` was denied ({reason})", Shown(method)));
+                self.nonsense(&format!("the server's request `{}` was denied ({reason})", Shown(method)));
                 let text = "refmon does not mediate this request, so it is denied";
                 self.answer_server(Reply::protocol_error(Some(&id), code::METHOD_NOT_FOUND, text, None))
             }
@@ -161,8 +161,7 @@ impl Session {
 
     fn server_notification(&self, message: Message, method: &str) -> io::Result<()> {
         let Some(row) = find(method, Side::Server, false) else {
-            self.observer
-                .notice(&format!("the server's notification `{}` is not mediated and was dropped", Shown(method)));
+            self.nonsense(&format!("the server's notification `{}` is not mediated and was dropped", Shown(method)));
             return Ok(());
         };
         if row.treatment == Treatment::ToolsChanged {
@@ -173,7 +172,7 @@ impl Session {
         }
         let nobody = Id { canonical: String::new(), spelled: Vec::new() };
         if self.deny_input(&message, Shape::Method, &nobody).is_some() {
-            self.observer.notice(&format!("the server's `{}` asks for what was denied, and was dropped", row.name));
+            self.nonsense(&format!("the server's `{}` asks for what was denied, and was dropped", row.name));
             return Ok(());
         }
         let Some(cleared) = Cleared::by(row, message) else { return Ok(()) };
@@ -198,7 +197,7 @@ impl Session {
             state.sent(&id.canonical)
         };
         let Some(pending) = pending else {
-            self.observer.notice("the server answered a request that is not open; the answer was dropped");
+            self.nonsense("the server answered a request that is not open; the answer was dropped");
             return Ok(());
         };
         // A client acts on requests inside any answer, whatever else the answer says of itself.
@@ -257,7 +256,7 @@ impl Session {
         let version = message.text("protocolVersion");
         let known = |version: &String| VERSIONS.contains(&version.as_str());
         if matches!(message.kind, Kind::Result(_)) && !version.as_ref().is_some_and(known) {
-            self.observer.notice("the server chose a protocol version that refmon does not mediate");
+            self.nonsense("the server chose a protocol version that refmon does not mediate");
             let text = "the tool server chose a protocol version that refmon does not mediate";
             let data = json!({ "supported": VERSIONS });
             self.answer_client(Reply::protocol_error(Some(id), code::UNSUPPORTED_VERSION, text, Some(data)));
