@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::gateway::{Answer, Gateway, KEYS, folder, modern};
 
 /// A gateway whose every call of `one` waits for a person: an outward write.
-fn site(policy: &str) -> TempDir {
+pub(crate) fn site(policy: &str) -> TempDir {
     let folder = folder(&[("one", "modern")], KEYS);
     let contract = folder.path().join("contracts/one.toml");
     let text = fs::read_to_string(&contract).unwrap();
@@ -23,7 +23,7 @@ fn site(policy: &str) -> TempDir {
     folder
 }
 
-fn key(gateway: &Gateway, user: &str, tenant: &str, scopes: &[&str]) -> String {
+pub(crate) fn key(gateway: &Gateway, user: &str, tenant: &str, scopes: &[&str]) -> String {
     let mut arguments = vec!["key", "add", "--user", user, "--tenant", tenant];
     arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
     gateway.command(&arguments)["key"].as_str().unwrap().to_owned()
@@ -46,12 +46,12 @@ fn decide(gateway: &Gateway, key: &str, hold: &str, verb: &str) -> (u16, Value) 
 }
 
 /// The verdict on a call; `null` if it ran.
-fn ask(gateway: &Gateway, key: &str, text: &str) -> Value {
+pub(crate) fn ask(gateway: &Gateway, key: &str, text: &str) -> Value {
     let answer = gateway.modern(Some(key), "tools/call", json!({ "name": "echo", "arguments": { "text": text } }));
     answer.last()["result"]["_meta"]["refmon.dev/verdict"].clone()
 }
 
-fn held(gateway: &Gateway, key: &str, text: &str) -> String {
+pub(crate) fn held(gateway: &Gateway, key: &str, text: &str) -> String {
     let verdict = ask(gateway, key, text);
     verdict["hold"].as_str().unwrap_or_else(|| panic!("{verdict}")).to_owned()
 }

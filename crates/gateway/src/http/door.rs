@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
-    WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName,
+    HeaderValue, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use refmon_core::caller::Caller;
@@ -94,15 +95,21 @@ impl Gate {
 
     /// What is not MCP: for an authenticated caller, and within a bound, as MCP is.
     async fn beside(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         if let Some(answer) = self.beside.as_ref().and_then(|beside| beside.public(&parts)) {
             return parting(answer.map(|body| Answer::Beside(body, None)));
         }
         let answerer = self.beside.as_ref();
+        if let Some((beside, bytes_max)) =
+            answerer.and_then(|beside| Some((beside, beside.page_bytes_max(parts.uri.path())?)))
+        {
+            return self.page(beside, parts, (body, bytes_max)).await;
+        }
         let found = answerer.and_then(|beside| Some((beside, beside.body_bytes_max(parts.uri.path())?)));
         let Some((beside, bytes_max)) = found else {
             return parting(refused(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp"));
         };
+        parts.headers.remove(COOKIE);
         let caller = match self.caller(&parts.headers, peer).await {
             Ok(caller) => caller,
             Err(answer) => return *answer,
@@ -113,16 +120,29 @@ impl Gate {
         let Ok(_room) = self.room.take(&caller, Some(size)).await else {
             return refused(StatusCode::TOO_MANY_REQUESTS, "too many large messages at the same time");
         };
-        let bytes = match body::read_at_most(body, bytes_max).await {
+        let bytes = match whole(body, bytes_max).await {
             Ok(bytes) => bytes,
-            Err(BodyError::TooLarge) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-            Err(BodyError::TooSlow) => return refused(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
-            Err(BodyError::Broken) => return refused(StatusCode::BAD_REQUEST, "the body broke off"),
+            Err(answer) => return *answer,
         };
         beside
             .answer(caller, Request::from_parts(parts, Bytes::from(bytes)))
             .await
             .map(|body| Answer::Beside(body, Some(request_room)))
+    }
+
+    /// A page: for a visitor whom it knows, or for one of a few strangers, who keep no connection.
+    async fn page(&self, beside: &Arc<dyn Beside>, mut parts: Parts, (body, max): (Incoming, usize)) -> Answered {
+        parts.headers.remove(AUTHORIZATION);
+        let visitor = beside.visitor(&mut parts).await;
+        let room = visitor.as_ref().map_or_else(|| self.room.admit(), |visitor| self.room.enter(visitor));
+        let Some(room) = room else { return parting(crowded()) };
+        let bytes = match whole(body, max).await {
+            Ok(bytes) => bytes,
+            Err(answer) => return parting(*answer),
+        };
+        let answer = beside.visit(Request::from_parts(parts, Bytes::from(bytes))).await;
+        let answer = answer.map(|body| Answer::Beside(body, Some(room)));
+        if visitor.is_some() { answer } else { parting(answer) }
     }
 
     /// The caller of a request, or the answer to nobody.
@@ -369,6 +389,17 @@ impl Gate {
             }
         }
     }
+}
+
+/// A body as a whole, or the answer to one that cannot be had.
+async fn whole(body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Box<Answered>> {
+    body::read_at_most(body, bytes_max).await.map_err(|error| {
+        Box::new(match error {
+            BodyError::TooLarge => refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            BodyError::TooSlow => refused(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
+            BodyError::Broken => refused(StatusCode::BAD_REQUEST, "the body broke off"),
+        })
+    })
 }
 
 /// A session that ends unless its client learns of it.

@@ -4,11 +4,12 @@
 //!
 //! Small messages need no room, so an answer that a call waits for is never behind one that waits for room.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use refmon_core::caller::Caller;
 use refmon_core::limits;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::shares::Shares;
 
@@ -18,6 +19,8 @@ const SMALL: usize = 64 * 1024;
 const LARGE_MAX: usize = 4 * limits::FRAME_BYTES_MAX;
 /// Requests of one person under way at the same time, open streams among them.
 const REQUESTS_MAX: usize = 1_024;
+/// Requests of people whom nobody knows yet, all together.
+const STRANGERS_MAX: usize = 256;
 /// How long a large message waits for room.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What room is counted in.
@@ -28,6 +31,7 @@ const UNIT: usize = 1024;
 pub(super) struct Room {
     large: Shares,
     requests: Shares,
+    strangers: Arc<Semaphore>,
 }
 
 /// There was no room in time.
@@ -40,7 +44,11 @@ pub(super) struct Taken(Option<OwnedSemaphorePermit>);
 
 impl Default for Room {
     fn default() -> Self {
-        Self { large: Shares::of_each(LARGE_MAX / UNIT), requests: Shares::of_each(REQUESTS_MAX) }
+        Self {
+            large: Shares::of_each(LARGE_MAX / UNIT),
+            requests: Shares::of_each(REQUESTS_MAX),
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+        }
     }
 }
 
@@ -48,6 +56,12 @@ impl Room {
     /// Takes room for one more request, for as long as what is returned lives. `None` if there are too many.
     pub(super) fn enter(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
         self.requests.of(caller).try_acquire_owned().ok()
+    }
+
+    /// Takes room for one more request of somebody whom nobody knows yet. It is room of its own: strangers take none of that
+    /// of people who are known.
+    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.strangers).try_acquire_owned().ok()
     }
 
     /// Takes room for a message of so many bytes; if it does not say how many, for the largest that there can be.
