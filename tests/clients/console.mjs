@@ -185,6 +185,28 @@ try {
   const life = await text(boss);
   check("one call's life is drawn from door to record", ["Door", "Held", "Approved", "Run", "Outcome", "Record", "by boss"].every((step) => life.includes(step)), life);
 
+  // === who may do what, and one call explained ===
+  await boss.click("text=Agents and tools");
+  await boss.selectOption("#f-key", { label: await boss.locator("#f-key option", { hasText: "ada through planner" }).first().innerText() });
+  await boss.click("main button:has-text('Show')");
+  check("the matrix says what becomes of each tool's calls", (await boss.locator("#matrix tbody tr", { hasText: "echo" }).innerText()).includes("held"), await text(boss));
+  await boss.click("nav >> text=Policies");
+  await boss.selectOption("#f-operation", "one/echo");
+  await boss.fill("#f-arguments", '{"text":"x"}');
+  await boss.fill("#f-user", "ada");
+  await boss.fill("#f-scopes", "one:use");
+  await boss.click("text=Explain >> nth=-1");
+  await boss.waitForSelector(".answer");
+  check("a call is explained", (await boss.innerText(".answer")).includes("hold.contract"), await boss.innerText(".answer"));
+  await boss.click("nav >> text=Servers");
+  await boss.click("text=Compare with what it lists now");
+  await boss.waitForSelector(".fine");
+  check("a server lists what its contract was made for", true);
+  await boss.click("nav >> text=Health");
+  check("health says what holds and how that is known", (await text(boss)).includes("Each call is recorded before it runs") && !(await text(boss)).includes("does not hold"), await text(boss));
+  await boss.click("nav >> text=Budgets");
+  check("budgets are shown", (await text(boss)).includes("There is no budget"), await text(boss));
+
   // === hostile text ===
   const corpus = JSON.parse(readFileSync(path.join(here, "hostile-text.json"), "utf8"));
   const plain = (text) => /^[!#-&(-\[\]-_{-~a-z]{1,200}$/.test(text);
@@ -228,20 +250,22 @@ try {
     answer.end(`<form method=post action="${target}"><input name=decision value=approve><input name=token value=guess></form><iframe src="${base}/holds/${fifth.hold}"></iframe><script>setTimeout(() => document.forms[0].submit(), 300)</script>`);
   });
   await new Promise((resolve) => evil.listen(0, resolve));
+  const before = misdeeds.splice(0);
   for (const host of ["127.0.0.1", "localhost"]) {
     for (const to of [`${base}/holds/${fifth.hold}`, `${base}/logout`, `${base}/login`]) {
-      const away = await boss.context().newPage();
       // A body that is refused unread may reset the connection before the answer is read: that is a refusal, too.
       const refused = new Promise((resolve) => {
-        away.on("response", (response) => response.request().method() === "POST" && resolve(response.status()));
-        away.on("requestfailed", (request) => request.method() === "POST" && resolve(403));
+        boss.on("response", (response) => response.request().method() === "POST" && resolve(response.status()));
+        boss.on("requestfailed", (request) => request.method() === "POST" && resolve(403));
       });
-      await away.goto(`http://${host}:${evil.address().port}/?to=${encodeURIComponent(to)}`, { waitUntil: "commit" });
+      await boss.goto(`http://${host}:${evil.address().port}/?to=${encodeURIComponent(to)}`, { waitUntil: "commit" });
       const status = await refused;
+      // Where that form has led to is left before the next one.
+      while (!(await boss.goto("about:blank").then(() => true, () => false)));
       if (status !== 403) check(`a form of another origin at ${host} to ${to}`, false, status);
-      await away.close();
     }
   }
+  misdeeds.splice(0, misdeeds.length, ...before);
   evil.close();
   evil.closeAllConnections();
   await boss.goto(`${base}/`);
@@ -297,10 +321,11 @@ try {
 
   if (pictures) {
     mkdirSync(pictures, { recursive: true });
-    const dangerous = await call(ada, "echo", { text: "pаyments to \u202egnp.exe and alice@example.com", cc: ["b@example.com"], note: "x".repeat(300) });
+    const dangerous = await call(ada, "echo", { text: "pаyments to \u202egnp.exe and alice@example.com" });
     const calls = await (await boss.goto(`${base}/calls?reason=approved`)).text();
     const pages = { login: "/login", queue: "/", denied: "/?state=denied", hold: `/holds/${dangerous.hold ?? fifth.hold}`, calls: "/calls", call: calls.match(/\/calls\/[0-9a-f-]{36}/)[0], missing: "/holds/x" };
-    for (const name of ["agents", "servers", "policies", "budgets", "health"]) if ((await boss.goto(`${base}/${name}`)).status() === 200) pages[name] = `/${name}`;
+    for (const name of ["servers", "policies", "budgets", "health"]) pages[name] = `/${name}`;
+    pages.agents = "/agents?user=ada&agent=planner&scopes=one:use";
     for (const [look, options] of Object.entries({ light: {}, dark: { colorScheme: "dark" }, narrow: { viewport: { width: 400, height: 800 } } })) {
       const page = await window_(options);
       await page.goto(`${base}/login`);

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/../.."
 
 need_node
 need_python
+need_chromium
 say "installing the published clients and servers"
 npm ci --prefix tests/clients --no-fund --no-audit --silent
 venv=.work/clients-venv
@@ -34,6 +35,8 @@ run "matrix over HTTP: every client, four servers at once" \
   node tests/clients/matrix-http.mjs "$refmon" .work/clients/matrix-http "$venv/bin/python"
 run "identity: a certified OpenID provider, a published client that logs in" \
   node tests/clients/identity.mjs "$refmon" .work/clients/identity
+run "console: people decide in a real browser" \
+  node tests/clients/console.mjs "$refmon" .work/clients/console
 
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

@@ -17,13 +17,15 @@ use refmon_core::secret::Secret;
 use crate::form::{Fields, session_id};
 use crate::guard::{has_token, is_own_page};
 use crate::page::{self, Answer, Viewer};
-use crate::pages::{call, calls, hold, login, queue};
+use crate::pages::{agents, budgets, call, calls, health, hold, login, policies, queue, servers};
 use crate::session::{Credential, Credentials, Made, Session, Sessions};
 use crate::sight::{Decided, Reach, Sight};
 
 /// The body of an answer.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
+/// The first parts of addresses of pages.
+const PAGES: &[&str] = &["", "login", "logout", "holds", "calls", "agents", "servers", "policies", "budgets", "health"];
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a key that somebody pastes.
@@ -100,7 +102,7 @@ impl Console {
     #[must_use]
     pub fn body_bytes_max(&self, path: &str) -> Option<usize> {
         let first = path.strip_prefix('/')?.split('/').next()?;
-        matches!(first, "" | "login" | "logout" | "holds" | "calls").then_some(FORM_BYTES_MAX)
+        PAGES.contains(&first).then_some(FORM_BYTES_MAX)
     }
 
     /// The files that pages need, which are for everybody.
@@ -227,6 +229,14 @@ impl Desk<'_> {
                 let life = CallId::parse(id).map(|id| self.sight.life(caller, id)).transpose()?.flatten();
                 life.map_or_else(Answer::missing, |life| call::show(self.viewer, &life))
             }
+            ["agents"] => {
+                let asked = agents::asked(fields);
+                agents::show(self.viewer, fields, &asked, &self.sight.agents(caller, &asked)?)
+            }
+            ["servers"] => servers::show(self.viewer, &self.sight.servers(caller)?, None),
+            ["policies"] => policies::show(self.viewer, &self.sight.policies(caller)?, None),
+            ["budgets"] => budgets::show(self.viewer, &self.sight.budgets(caller)?),
+            ["health"] => health::show(self.viewer, &self.sight.health(caller)?),
             _ => Answer::missing(),
         })
     }
@@ -238,9 +248,27 @@ impl Desk<'_> {
 
     fn act(&self, path: &str, form: &Fields) -> Result<Answer, Fault> {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
-        let (["holds", text], Some(resolved)) = (parts.as_slice(), resolved(form)) else {
-            return Ok(Answer::missing());
-        };
+        let caller = self.viewer.caller;
+        match (parts.as_slice(), self.viewer.rights.reach) {
+            (["holds", id], _) => self.decide(id, form),
+            (["policies"], Reach::Tenant) => {
+                let question = policies::question(form);
+                let explained = self.sight.explain(caller, &question)?;
+                Ok(policies::show(self.viewer, &self.sight.policies(caller)?, Some((&question, &explained))))
+            }
+            (["servers"], Reach::Tenant) => {
+                let name = form.whole("server");
+                Ok(match self.sight.compare(caller, name)? {
+                    Some(compared) => servers::show(self.viewer, &self.sight.servers(caller)?, Some((name, &compared))),
+                    None => Answer::missing(),
+                })
+            }
+            _ => Ok(Answer::missing()),
+        }
+    }
+
+    fn decide(&self, text: &str, form: &Fields) -> Result<Answer, Fault> {
+        let Some(resolved) = resolved(form) else { return Ok(Answer::missing()) };
         let Some(id) = HoldId::parse(text) else { return Ok(Answer::missing()) };
         let reason = form.get("reason");
         if reason.is_some_and(|reason| reason.len() > hold::REASON_BYTES_MAX) {

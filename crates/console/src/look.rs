@@ -77,7 +77,8 @@ fn formatted(unix_us: u64, format: &str) -> String {
 /// How long, in words that are short.
 pub(crate) fn span(us: u64) -> String {
     match us {
-        0..1_000 => format!("{us} µs"),
+        0 => "at once".to_owned(),
+        1..1_000 => format!("{us} µs"),
         1_000..1_000_000 => format!("{} ms", us / 1_000),
         1_000_000..60_000_000 => format!("{} s", us / 1_000_000),
         60_000_000..7_200_000_000 => format!("{} min", us / 60_000_000),

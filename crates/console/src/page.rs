@@ -22,11 +22,24 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 pub(crate) enum Place {
     Approvals,
     Calls,
+    Agents,
+    Servers,
+    Policies,
+    Budgets,
+    Health,
     Nowhere,
 }
 
 /// The navigation: address and name of each page. The first is for everybody, the rest for who may look at the tenant.
-const PLACES: &[(Place, &str, &str)] = &[(Place::Approvals, "/", "Approvals"), (Place::Calls, "/calls", "Calls")];
+const PLACES: &[(Place, &str, &str)] = &[
+    (Place::Approvals, "/", "Approvals"),
+    (Place::Calls, "/calls", "Calls"),
+    (Place::Agents, "/agents", "Agents and tools"),
+    (Place::Servers, "/servers", "Servers"),
+    (Place::Policies, "/policies", "Policies"),
+    (Place::Budgets, "/budgets", "Budgets"),
+    (Place::Health, "/health", "Health"),
+];
 
 /// Who looks at a page.
 #[derive(Debug, Clone, Copy)]

@@ -223,50 +223,54 @@ pub(crate) mod tests {
         Credential::Key(Secret::new(name.to_owned()))
     }
 
-    #[tokio::test]
-    async fn a_session_ends_with_its_time_its_credential_and_its_logout() {
-        let clock = Arc::new(Hand::default());
-        let sessions = Sessions::new(Arc::<Hand>::clone(&clock), Arc::new(Count::default()));
-        let names = Names(Mutex::new(vec!["ada".to_owned()]));
-        let id = sessions.begin(&person("ada"), key("ada")).unwrap();
-        let there = |made| sessions.find(id.expose(), made, &names);
-        assert!(there(Made::ByPerson).await.is_some());
-        assert!(sessions.find("x", Made::ByPerson, &names).await.is_none());
-        // A page that looks by itself keeps nothing alive.
-        clock.0.store(29 * 60, Ordering::Relaxed);
-        assert!(there(Made::ByPage).await.is_some());
-        clock.0.store(31 * 60, Ordering::Relaxed);
-        assert!(there(Made::ByPerson).await.is_none(), "idle");
+    #[test]
+    fn a_session_ends_with_its_time_its_credential_and_its_logout() {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            let clock = Arc::new(Hand::default());
+            let sessions = Sessions::new(Arc::<Hand>::clone(&clock), Arc::new(Count::default()));
+            let names = Names(Mutex::new(vec!["ada".to_owned()]));
+            let id = sessions.begin(&person("ada"), key("ada")).unwrap();
+            let there = |made| sessions.find(id.expose(), made, &names);
+            assert!(there(Made::ByPerson).await.is_some());
+            assert!(sessions.find("x", Made::ByPerson, &names).await.is_none());
+            // A page that looks by itself keeps nothing alive.
+            clock.0.store(29 * 60, Ordering::Relaxed);
+            assert!(there(Made::ByPage).await.is_some());
+            clock.0.store(31 * 60, Ordering::Relaxed);
+            assert!(there(Made::ByPerson).await.is_none(), "idle");
 
-        let id = sessions.begin(&person("ada"), key("ada")).unwrap();
-        for minute in (31..31 + 8 * 60).step_by(20) {
-            clock.0.store(minute * 60, Ordering::Relaxed);
-            assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_some());
-        }
-        clock.0.store((31 + 8 * 60) * 60, Ordering::Relaxed);
-        assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_none(), "after eight hours");
+            let id = sessions.begin(&person("ada"), key("ada")).unwrap();
+            for minute in (31..31 + 8 * 60).step_by(20) {
+                clock.0.store(minute * 60, Ordering::Relaxed);
+                assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_some());
+            }
+            clock.0.store((31 + 8 * 60) * 60, Ordering::Relaxed);
+            assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_none(), "after eight hours");
 
-        let id = sessions.begin(&person("ada"), key("ada")).unwrap();
-        names.0.lock().unwrap().clear();
-        assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_none());
-        names.0.lock().unwrap().push("ada".to_owned());
-        assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_none(), "it does not come back");
+            let id = sessions.begin(&person("ada"), key("ada")).unwrap();
+            names.0.lock().unwrap().clear();
+            assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_none());
+            names.0.lock().unwrap().push("ada".to_owned());
+            assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_none(), "it does not come back");
+        });
     }
 
-    #[tokio::test]
-    async fn one_person_has_few_sessions_and_takes_nobody_elses() {
-        let clock = Arc::new(Hand::default());
-        let sessions = Sessions::new(Arc::<Hand>::clone(&clock), Arc::new(Count::default()));
-        let names = Names(Mutex::new(vec!["ada".to_owned(), "bob".to_owned()]));
-        let bob = sessions.begin(&person("bob"), key("bob")).unwrap();
-        let mut own = Vec::new();
-        for second in 0..=OF_PERSON_MAX as u64 {
-            clock.0.store(second, Ordering::Relaxed);
-            own.push(sessions.begin(&person("ada"), key("ada")).unwrap());
-        }
-        assert!(sessions.find(own[0].expose(), Made::ByPerson, &names).await.is_none());
-        for id in own[1..].iter().chain([&bob]) {
-            assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_some());
-        }
+    #[test]
+    fn one_person_has_few_sessions_and_takes_nobody_elses() {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            let clock = Arc::new(Hand::default());
+            let sessions = Sessions::new(Arc::<Hand>::clone(&clock), Arc::new(Count::default()));
+            let names = Names(Mutex::new(vec!["ada".to_owned(), "bob".to_owned()]));
+            let bob = sessions.begin(&person("bob"), key("bob")).unwrap();
+            let mut own = Vec::new();
+            for second in 0..=OF_PERSON_MAX as u64 {
+                clock.0.store(second, Ordering::Relaxed);
+                own.push(sessions.begin(&person("ada"), key("ada")).unwrap());
+            }
+            assert!(sessions.find(own[0].expose(), Made::ByPerson, &names).await.is_none());
+            for id in own[1..].iter().chain([&bob]) {
+                assert!(sessions.find(id.expose(), Made::ByPerson, &names).await.is_some());
+            }
+        });
     }
 }

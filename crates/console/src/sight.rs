@@ -10,8 +10,13 @@ use refmon_core::ids::{CallId, HoldId};
 use refmon_core::ports::Fault;
 use refmon_core::record::Resolved;
 
+pub use crate::pages::agents::{Asked, Key, Matrix, Met, Row, Verdict};
+pub use crate::pages::budgets::{Budget, Budgets};
 pub use crate::pages::call::{Life, Step, Tone};
 pub use crate::pages::calls::{Call, CallQuery, Calls, PAGE, Place};
+pub use crate::pages::health::{Health, Promise, Word};
+pub use crate::pages::policies::{Explained, Files, Finding, Policies, Question, Rule, RuleKind};
+pub use crate::pages::servers::{Change, Comparable, Compared, Server, Tool};
 
 /// What a visitor may look at, by the scopes of this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,4 +246,47 @@ pub trait Sight: Send + Sync {
     /// # Errors
     /// A fault if the journal cannot be read.
     fn life(&self, visitor: &Caller, id: CallId) -> Result<Option<Life>, Fault>;
+
+    /// Who calls in the tenant, and what the one that is asked for may do.
+    ///
+    /// # Errors
+    /// A fault if something does not answer.
+    fn agents(&self, visitor: &Caller, asked: &Asked) -> Result<Matrix, Fault>;
+
+    /// The servers and their tools.
+    ///
+    /// # Errors
+    /// A fault if contracts cannot be read.
+    fn servers(&self, visitor: &Caller) -> Result<Vec<Server>, Fault>;
+
+    /// Asks a server what it lists now, and compares that with what its contract was made for. It calls no tool. `None` if
+    /// there is no such server.
+    ///
+    /// # Errors
+    /// A fault if another comparison is under way.
+    fn compare(&self, visitor: &Caller, server: &str) -> Result<Option<Compared>, Fault>;
+
+    /// The rules in force, and what lints say.
+    ///
+    /// # Errors
+    /// A fault if policies cannot be read.
+    fn policies(&self, visitor: &Caller) -> Result<Policies, Fault>;
+
+    /// Judges a call that nobody makes. Nothing is recorded and nothing runs.
+    ///
+    /// # Errors
+    /// A fault if something does not answer.
+    fn explain(&self, visitor: &Caller, question: &Question) -> Result<Explained, Fault>;
+
+    /// The budgets that count calls of the tenant.
+    ///
+    /// # Errors
+    /// A fault if something does not answer.
+    fn budgets(&self, visitor: &Caller) -> Result<Budgets, Fault>;
+
+    /// What holds at this moment, and how that is known.
+    ///
+    /// # Errors
+    /// A fault if something does not answer.
+    fn health(&self, visitor: &Caller) -> Result<Health, Fault>;
 }

@@ -94,6 +94,19 @@ pub struct Query {
     pub limit: u32,
 }
 
+/// Calls, counted by something that they have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// What they have in common.
+    pub name: String,
+    /// The decision.
+    pub decision: String,
+    /// How many.
+    pub count: u64,
+    /// When the last was, in microseconds since the Unix epoch.
+    pub last_us: u64,
+}
+
 impl Index {
     /// Opens the index, creating it.
     ///
@@ -237,6 +250,41 @@ impl Index {
     pub fn hold(&self, tenant: &TenantId, hold: HoldId) -> Result<Vec<Vec<u8>>, StoreError> {
         let sql = "SELECT bytes FROM record WHERE tenant = ? AND hold = ? ORDER BY unix_us, boot, counter";
         self.rows(sql, vec![Value::from(tenant.as_str().to_owned()), Value::from(hold.as_bytes().to_vec())])
+    }
+
+    /// How many calls each agent of a tenant has asked for since a moment, by decision, and when the last was; at most so many rows,
+    /// the most recent first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn agents(&self, tenant: &TenantId, since_us: u64, limit: u32) -> Result<Vec<Counted>, StoreError> {
+        let sql = "SELECT agent, decision, count(*), max(unix_us) FROM record
+                   WHERE tenant = ?1 AND unix_us >= ?2 AND kind = 'attempt' AND agent IS NOT NULL AND decision IS NOT NULL
+                   GROUP BY agent, decision ORDER BY max(unix_us) DESC LIMIT ?3";
+        self.counted(sql, tenant, since_us, limit)
+    }
+
+    /// How many calls of a tenant were decided for each reason since a moment, and when the last was.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn reasons(&self, tenant: &TenantId, since_us: u64) -> Result<Vec<Counted>, StoreError> {
+        let sql = "SELECT reason, decision, count(*), max(unix_us) FROM record
+                   WHERE tenant = ?1 AND unix_us >= ?2 AND kind = 'attempt' AND reason IS NOT NULL AND decision IS NOT NULL
+                   GROUP BY reason, decision LIMIT ?3";
+        self.counted(sql, tenant, since_us, 1_000)
+    }
+
+    fn counted(&self, sql: &str, tenant: &TenantId, since_us: u64, limit: u32) -> Result<Vec<Counted>, StoreError> {
+        let failed = |error| self.failed(error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let since = i64::try_from(since_us).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![tenant.as_str(), since, limit], |row| {
+            let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
+            let (name, decision) = (row.get(0)?, row.get(1)?);
+            Ok(Counted { name, decision, count: unsigned(row.get(2)?), last_us: unsigned(row.get(3)?) })
+        });
+        rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
     }
 
     fn rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Vec<u8>>, StoreError> {

@@ -7,7 +7,7 @@ use refmon_audit::record::Envelope;
 use refmon_console::sight::{Call, CallQuery, Calls, Life, PAGE, Place, Step, Tone};
 use refmon_core::caller::{Caller, IdentityKind};
 use refmon_core::decision::Decision;
-use refmon_core::ids::{CallId, HoldId, SubjectHandle, UserId};
+use refmon_core::ids::{CallId, HoldId, PolicyId, SubjectHandle, UserId};
 use refmon_core::record::{Asked, Attempt, Record, Resolved, Status};
 use refmon_store::index::{Index, Query};
 
@@ -16,9 +16,14 @@ use crate::commands::audit::{caught_up, decode};
 use crate::output::Output;
 
 /// The index with everything that the journal holds now.
-fn index(sighted: &Sighted) -> Result<Index> {
+pub(super) fn index(sighted: &Sighted) -> Result<Index> {
     let _alone = sighted.reading.lock();
     caught_up(&sighted.home, Output::new(true))
+}
+
+/// A day before now, in microseconds since the Unix epoch.
+pub(super) fn yesterday(sighted: &Sighted) -> u64 {
+    sighted.now().unix_us.saturating_sub(86_400_000_000)
 }
 
 pub(super) fn calls(sighted: &Sighted, visitor: &Caller, query: &CallQuery) -> Result<Calls> {
@@ -271,20 +276,14 @@ pub(super) fn rules(sighted: &Sighted, visitor: &Caller, id: HoldId) -> Result<V
     });
     let Some(policies) = policies.filter(|policies| !policies.is_empty()) else { return Ok(Vec::new()) };
     let loaded = sighted.loaded()?;
-    Ok(policies.iter().map(|id| (id.to_string(), place_of(&loaded, id), reason_of(&loaded, id))).collect())
-}
-
-fn place_of(loaded: &refmon_policy::Loaded, id: &refmon_core::ids::PolicyId) -> String {
-    let rule = loaded.engine.rules().iter().find(|rule| rule.id() == id);
-    let place = rule.map(|rule| {
-        // A folder's name is the operator's own.
-        let file = rule.file().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        format!("{file}:{}", rule.line())
+    let rule = |id: &PolicyId| loaded.engine.rules().iter().find(|rule| rule.id() == id);
+    // Permits are in the record, too, and are no reason to wait.
+    let wanting = policies.iter().filter(|id| rule(id).is_none_or(|rule| !rule.is_permit()));
+    let described = wanting.map(|id| {
+        let rule = rule(id);
+        let place = rule.map_or_else(|| "no longer there".to_owned(), super::rules::place);
+        let reason = rule.and_then(|rule| rule.reason()).unwrap_or_default().to_owned();
+        (id.to_string(), place, reason)
     });
-    place.unwrap_or_else(|| "no longer there".to_owned())
-}
-
-fn reason_of(loaded: &refmon_policy::Loaded, id: &refmon_core::ids::PolicyId) -> String {
-    let rule = loaded.engine.rules().iter().find(|rule| rule.id() == id);
-    rule.and_then(|rule| rule.reason()).unwrap_or_default().to_owned()
+    Ok(described.collect())
 }

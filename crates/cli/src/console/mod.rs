@@ -5,9 +5,16 @@
 //! | `sighted` | the port itself, and how the console is put together |
 //! | `held` | calls that wait |
 //! | `evidence` | calls and their lives, from the journal |
+//! | `agents`, `rules` | who may do what; the rules, and one call explained |
+//! | `servers` | contracts, and what servers list |
+//! | `standing` | limits, and what holds |
 
+mod agents;
 mod evidence;
 mod held;
+mod rules;
+mod servers;
 mod sighted;
+mod standing;
 
 pub(crate) use sighted::open;

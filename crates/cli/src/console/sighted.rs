@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use refmon_console::session::Looking;
-use refmon_console::sight::{CallQuery, Calls, Decided, Hold, Life, Queue, QueueQuery, Reach, Rights};
+use refmon_console::sight::{
+    Asked, Budgets, CallQuery, Calls, Compared, Decided, Explained, Health, Hold, Life, Matrix, Policies, Question,
+    Queue, QueueQuery, Reach, Rights, Server,
+};
 use refmon_console::{Console, Credential, Credentials, Parts, Sight};
 use refmon_core::caller::Caller;
 use refmon_core::contract::Effect;
@@ -17,10 +20,11 @@ use refmon_gateway::system::System;
 use refmon_policy::Loaded;
 use refmon_store::desk;
 
-use super::{evidence, held};
+use super::{agents, evidence, held, rules, servers, standing};
 use crate::beside::TenantHolds;
 use crate::entrance::Entrance;
 use crate::home::{Assembled, Home};
+use crate::waiting::Evidence;
 
 /// The scope for looking at the tenant's calls, agents, servers and rules.
 const VIEW: &str = "refmon:view";
@@ -41,6 +45,8 @@ pub(crate) fn open(
         clock: Arc::clone(&clock),
         loaded: Mutex::default(),
         reading: Mutex::default(),
+        comparing: Mutex::default(),
+        journal: Arc::clone(&parts.journal),
     };
     let secure = home.config.listen.tls.is_some() || home.config.listen.behind_tls;
     let (sight, credentials) = (Arc::new(sighted), Arc::new(Keys(Arc::clone(entrance))));
@@ -72,6 +78,9 @@ pub(super) struct Sighted {
     loaded: Mutex<Option<(BundleDigest, Arc<Loaded>)>>,
     /// Held by who brings the index up to the journal: two at a time would do the same work twice.
     pub(super) reading: Mutex<()>,
+    /// Held by who asks a server what it lists.
+    pub(super) comparing: Mutex<()>,
+    pub(super) journal: Arc<Evidence>,
 }
 
 impl Sighted {
@@ -130,5 +139,34 @@ impl Sight for Sighted {
 
     fn life(&self, visitor: &Caller, id: CallId) -> Result<Option<Life>, Fault> {
         evidence::life(self, visitor, id).map_err(|error| self.holds.failed(error))
+    }
+
+    fn agents(&self, visitor: &Caller, asked: &Asked) -> Result<Matrix, Fault> {
+        agents::matrix(self, visitor, asked).map_err(|error| self.holds.failed(error))
+    }
+
+    fn servers(&self, visitor: &Caller) -> Result<Vec<Server>, Fault> {
+        servers::all(self, visitor).map_err(|error| self.holds.failed(error))
+    }
+
+    fn compare(&self, _: &Caller, server: &str) -> Result<Option<Compared>, Fault> {
+        servers::compare(self, server)
+    }
+
+    fn policies(&self, _: &Caller) -> Result<Policies, Fault> {
+        Ok(rules::policies(self, self.loaded()?.as_ref()))
+    }
+
+    fn explain(&self, visitor: &Caller, question: &Question) -> Result<Explained, Fault> {
+        let loaded = self.loaded()?;
+        rules::explain(self, visitor, &loaded, question).map_err(|error| self.holds.failed(error))
+    }
+
+    fn budgets(&self, visitor: &Caller) -> Result<Budgets, Fault> {
+        standing::budgets(self, visitor).map_err(|error| self.holds.failed(error))
+    }
+
+    fn health(&self, visitor: &Caller) -> Result<Health, Fault> {
+        Ok(standing::health(self, visitor))
     }
 }

@@ -69,7 +69,9 @@ fn a_person_with_a_key_approves_in_the_console_and_the_call_runs_once() {
     let queue = person.get("/");
     assert!(queue.body.contains(&format!("/holds/{hold}")) && queue.body.contains("ada"), "{}", queue.body);
     let page = person.get(&format!("/holds/{hold}")).body;
-    for said in ["What happens next", "exactly this call runs once", "the contract wants a person to decide", "external"] {
+    for said in
+        ["What happens next", "exactly this call runs once", "the contract wants a person to decide", "external"]
+    {
         assert!(page.contains(said), "{said}: {page}");
     }
     let answer = person.decide(&hold, "approve");
@@ -170,7 +172,8 @@ fn a_cookie_opens_no_api_and_a_key_no_page() {
     let boss = key(&gateway, "boss", "local", ALL);
     let person = Person::log_in(&gateway, &boss);
     let cookie = ("cookie", person.cookie.as_str());
-    for request in ["GET /v1/holds", "POST /mcp", "GET /v1/openapi.json", "POST /access/v1/evaluation", "GET /v1/halts"] {
+    for request in ["GET /v1/holds", "POST /mcp", "GET /v1/openapi.json", "POST /access/v1/evaluation", "GET /v1/halts"]
+    {
         assert_eq!(visit(&gateway, request, &[cookie], "").status, 401, "{request}");
     }
     let bearer = format!("Bearer {boss}");
@@ -193,7 +196,18 @@ fn what_is_foreign_and_what_is_missing_are_one_page_byte_for_byte() {
     let person = Person::log_in(&gateway, &key(&gateway, "zoe", "local", &["one:use"]));
     let missing = person.get("/holds/01a2b3c4-0000-7000-8000-000000000000");
     assert_eq!(missing.status, 404);
-    for path in [&format!("/holds/{foreign}"), &format!("/holds/{own}"), "/holds/x", "/calls", "/holds/x/y/z"] {
+    for path in [
+        &format!("/holds/{foreign}"),
+        &format!("/holds/{own}"),
+        "/holds/x",
+        "/calls",
+        "/holds/x/y/z",
+        "/agents",
+        "/servers",
+        "/policies",
+        "/budgets",
+        "/health",
+    ] {
         assert_eq!(person.get(path), missing, "{path}");
     }
     for hold in [&foreign, &own] {
@@ -306,14 +320,22 @@ fn pages_have_no_script_of_strangers_and_every_answer_its_headers() {
     gateway.modern(made["key"].as_str(), "tools/call", serde_json::json!({ "name": unknown, "arguments": {} }));
     let boss = Person::log_in(&gateway, &key(&gateway, "boss", "local", ALL));
     let calls = boss.get("/calls?q=%3Cscript%3E&tool=%22%3E%3Cscript%3E").body;
-    for page in [boss.get("/").body, boss.get(&format!("/holds/{hold}")).body, boss.get("/calls").body, calls] {
+    let asked = boss.get("/agents?user=%3Cscript%3E&agent=%22%3E%3Cscript%3E&scopes=%3Cimg").body;
+    let form = "operation=one%2Fecho&arguments=%3C%2Ftextarea%3E%3Cscript%3E%E2%80%AE&user=%3Cscript%3E";
+    let explained = boss.post("/policies", form).body;
+    let (queue, one, all) = (boss.get("/"), boss.get(&format!("/holds/{hold}")), boss.get("/calls"));
+    let agents = boss.get("/agents");
+    for page in [queue.body, one.body, all.body, calls, agents.body, asked, explained] {
         for raw in ["<script>", "<img", "<svg/", "\u{202e}", "\u{200b}", "\u{1b}", "onerror=alert(1)>\\u{202e}<"] {
             assert!(!page.contains(raw), "{raw}: {page}");
         }
         assert!(page.matches("<script ").count() == 1 && !page.contains(" style="), "{page}");
     }
     let page = boss.get(&format!("/holds/{hold}")).body;
-    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("\\u{202e}\\u{200b}</mark>"), "{page}");
+    assert!(
+        page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("\\u{202e}\\u{200b}</mark>"),
+        "{page}"
+    );
     let paths = ["/", "/login", "/assets/console.css", &format!("/holds/{hold}/arguments"), "/holds/x"];
     for path in paths {
         let answer = boss.get(path);
@@ -327,12 +349,23 @@ fn pages_have_no_script_of_strangers_and_every_answer_its_headers() {
             assert_eq!(answer.headers.get(name).map(String::as_str), Some(value), "{path} {name}");
         }
         let policy = &answer.headers["content-security-policy"];
-        for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"] {
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+        ] {
             assert!(policy.contains(part), "{policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
     }
-    let cookie = visit(&gateway, "POST /login", &[("origin", &origin(&gateway))], &format!("key={}", key(&gateway, "x", "local", ALL)));
+    let cookie = visit(
+        &gateway,
+        "POST /login",
+        &[("origin", &origin(&gateway))],
+        &format!("key={}", key(&gateway, "x", "local", ALL)),
+    );
     let cookie = &cookie.headers["set-cookie"];
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Path=/"), "{cookie}");
 }
@@ -349,4 +382,94 @@ fn arguments_of_megabytes_make_a_page_that_can_be_read() {
     let whole = boss.get(&format!("/holds/{hold}/arguments"));
     assert_eq!(whole.headers["content-type"], "text/plain; charset=utf-8");
     assert_eq!(whole.body.matches("\\u{202e}x").count(), 400_000);
+}
+
+#[test]
+fn the_console_says_who_may_do_what_in_the_visitors_tenant() {
+    let gateway = Gateway::over(site(""));
+    let boss = Person::log_in(&gateway, &key(&gateway, "boss", "local", ALL));
+    let made = gateway.command(&["key", "add", "--user", "ada", "--agent", "planner", "--scope", "one:use"]);
+    let (id, ada) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let foreign = gateway.command(&["key", "add", "--user", "eve", "--tenant", "other", "--scope", "one:use"]);
+    let foreign = foreign["id"].as_str().unwrap();
+    held(&gateway, ada, "x");
+    let page = boss.get(&format!("/agents?key={id}")).body;
+    for said in ["What", "ada", "planner", "held", "the contract wants a person to decide", "Agents of the last day"] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    assert!(!page.contains(foreign) && !page.contains("eve"), "{page}");
+    let missing = "There is no such caller here";
+    for asked in [format!("key={foreign}"), "key=x".to_owned(), "user=a+b".to_owned(), "user=a&scopes=%22".to_owned()] {
+        assert!(boss.get(&format!("/agents?{asked}")).body.contains(missing), "{asked}");
+    }
+    let page = boss.get("/agents?user=zoe&scopes=other:use").body;
+    assert!(page.contains("the caller lacks a scope that the tool requires: one:use"), "{page}");
+}
+
+#[test]
+fn a_call_is_explained_by_the_judge_of_real_ones_and_leaves_no_trace() {
+    let gateway = Gateway::over(site(""));
+    let boss = Person::log_in(&gateway, &key(&gateway, "boss", "local", ALL));
+    let explained = |arguments: &str, scopes: &str| {
+        boss.post("/policies", &format!("operation=one%2Fecho&arguments={arguments}&user=ada&scopes={scopes}")).body
+    };
+    let records = gateway.command(&["audit", "search", "--limit", "1000"]).as_array().unwrap().len();
+    for (arguments, scopes, reason) in [
+        ("%7B%22text%22%3A%22x%22%7D", "one:use", "hold.contract"),
+        ("%7B%22text%22%3A%22x%22%7D", "", "scope.missing"),
+        ("%7B%22text%22%3A1%7D", "one:use", "arguments.schema"),
+        ("%7B%22a%22%3A1%2C%22a%22%3A2%7D", "one:use", "arguments.malformed"),
+    ] {
+        let page = explained(arguments, scopes);
+        assert!(page.contains(&format!("<code class=\"dim\">{reason}</code>")), "{reason}: {page}");
+    }
+    assert!(explained("", "a%22b").contains("That is no call"));
+    let page = boss.get("/policies").body;
+    assert!(page.contains("all is permitted") && page.contains("all.cedar:1") && page.contains("permits"), "{page}");
+    assert_eq!(gateway.command(&["audit", "search", "--limit", "1000"]).as_array().unwrap().len(), records);
+    assert!(gateway.log("one").is_empty());
+}
+
+#[test]
+fn a_definition_that_changed_is_shown_with_its_difference() {
+    let gateway = Gateway::over(site(""));
+    let boss = Person::log_in(&gateway, &key(&gateway, "boss", "local", ALL));
+    let page = boss.get("/servers").body;
+    assert!(page.contains("pinned") && page.contains("always") && page.contains("contract version 1"), "{page}");
+    let page = boss.post("/servers", "server=one").body;
+    assert!(page.contains("exactly what its contract was made for"), "{page}");
+    let file = gateway.folder().join("contracts/one.definitions.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("\"description\":\"echo\"", "\"description\":\"<b>as it was\"", 1)).unwrap();
+    let page = boss.post("/servers", "server=one").body;
+    assert!(page.contains("1 differences") && page.contains("&lt;b&gt;as it was"), "{page}");
+    assert_eq!(boss.post("/servers", "server=two").status, 404);
+    assert_eq!(visit(&gateway, "POST /servers", &[("cookie", &boss.cookie)], "").status, 403, "not without a token");
+}
+
+#[test]
+fn budgets_and_health_are_the_tenants_and_of_this_moment() {
+    let limits = r#"
+        [authority]
+        read_only = [{ user = "intern" }, { tenant = "other", user = "foreigner" }]
+        [[authority.budget]]
+        per = "tenant"
+        calls = 77
+        window_seconds = 60
+        [[authority.budget]]
+        tenant = "other"
+        per = "all"
+        calls = 88
+        window_seconds = 60
+    "#;
+    let gateway = Gateway::start(&[("one", "modern")], &format!("{}\n{limits}", crate::gateway::KEYS));
+    let boss = Person::log_in(&gateway, &key(&gateway, "boss", "local", ALL));
+    let page = boss.get("/budgets").body;
+    assert!(page.contains("77 calls in 60 s") && page.contains("of intern"), "{page}");
+    assert!(!page.contains("88 calls") && !page.contains("foreigner"), "{page}");
+    let page = boss.get("/health").body;
+    assert!(page.contains("Each call is recorded before it runs") && !page.contains("does not hold"), "{page}");
+    gateway.command(&["halt", "--tenant", "local"]);
+    let page = boss.get("/health").body;
+    assert!(page.contains("the calls of this tenant are halted") && page.contains("does not hold"), "{page}");
 }

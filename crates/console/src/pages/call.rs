@@ -10,9 +10,9 @@ use crate::text::Line;
 /// Steps that are drawn. A call has few; a chain of repeated attempts may have more, and the table has them all.
 const DRAWN_MAX: usize = 24;
 /// Pixels from one step to the next.
-const STRIDE: usize = 150;
+const STRIDE: usize = 100;
 /// Pixels before the first step.
-const MARGIN: usize = 75;
+const MARGIN: usize = 50;
 
 /// What a step means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
