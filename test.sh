@@ -15,6 +15,7 @@ need_cargo
 need_node
 need_python
 need_openssl
+need_chromium
 need_nextest
 # The release profile, so that the quick start's build serves the tests too: Cedar takes minutes to compile.
 say "building refmon"

@@ -38,6 +38,13 @@ need_openssl() {
   command -v openssl > /dev/null || apt_install openssl
 }
 
+# A browser for the tests of the console.
+need_chromium() {
+  command -v chromium > /dev/null || apt_install chromium
+  CHROMIUM=$(command -v chromium)
+  export CHROMIUM
+}
+
 need_nextest() {
   cargo nextest --version > /dev/null 2>&1 || cargo install --locked cargo-nextest --quiet
 }

@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("refmon-gateway", &["refmon-core"]),
     ("refmon-identity", &["refmon-core"]),
     ("refmon-server", &["refmon-core"]),
+    ("refmon-console", &["refmon-core"]),
     (
         "refmon",
         &[
@@ -39,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "refmon-gateway",
             "refmon-identity",
             "refmon-server",
+            "refmon-console",
         ],
     ),
     ("refmon-bench", &["refmon-core", "refmon-policy", "refmon-audit", "refmon-store", "refmon-gateway"]),

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/../.."
 
 need_node
 need_python
+need_chromium
 say "installing the published clients and servers"
 npm ci --prefix tests/clients --no-fund --no-audit --silent
 venv=.work/clients-venv
@@ -36,6 +37,8 @@ run "held calls: every client waits until a person has approved" \
   env WAIT_SECONDS="${REFMON_LONG:+590}" node tests/clients/holds.mjs "$refmon" .work/clients/holds "$venv/bin/python" crates/cli/tests/servers/era_server.py
 run "identity: a certified OpenID provider, a published client that logs in" \
   node tests/clients/identity.mjs "$refmon" .work/clients/identity
+run "console: people decide in a real browser" \
+  node tests/clients/console.mjs "$refmon" .work/clients/console
 
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

@@ -139,6 +139,18 @@ impl KeyFolder {
         self.subject(*placed.expose())
     }
 
+    /// The handle of a person, if there is one: nothing is made for a name that somebody asks about.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the subject's file cannot be read or trusted.
+    pub fn handle(&self, caller: &Caller) -> Result<Option<SubjectHandle>, KeyError> {
+        let name = (caller.tenant().clone(), caller.user().clone());
+        if let Some(subject) = self.subjects.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(Some(subject.handle));
+        }
+        Ok(read::<16>(&self.subject_path(caller))?.map(|handle| SubjectHandle::from_bytes(*handle.expose())))
+    }
+
     fn subject(&self, handle: [u8; 16]) -> Result<Subject, KeyError> {
         let path = self.key_path(handle);
         match read(&path)? {

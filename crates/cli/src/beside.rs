@@ -7,11 +7,12 @@ use anyhow::Result;
 use bytes::Bytes;
 use http::{Request, Response};
 use refmon_audit::commitments::KeyFolder;
+use refmon_console::Console;
 use refmon_core::caller::Caller;
 use refmon_core::ids::HoldId;
 use refmon_core::ports::{Clock, Commitments as _, Fault, Journal as _, Wait};
 use refmon_core::record::{Deed, Resolved};
-use refmon_gateway::http::{Answering, Beside};
+use refmon_gateway::http::{Answering, Beside, Visiting};
 use refmon_gateway::session::Observer;
 use refmon_gateway::system::System;
 use refmon_server::holds::{Decided, Query};
@@ -37,10 +38,11 @@ pub(crate) struct Apis {
     holds: Arc<TenantHolds>,
     /// Who is told of calls that wait, and where those are kept.
     webhook: Mutex<Option<(Webhook, Stores)>>,
+    console: Option<Console>,
 }
 
 impl Apis {
-    pub(crate) fn new(home: &Home, parts: &Assembled, observer: Arc<dyn Observer>) -> Result<Self> {
+    pub(crate) fn new(home: &Arc<Home>, parts: &Assembled, observer: Arc<dyn Observer>) -> Result<Self> {
         let halts = TenantHalts {
             configured: home.config.authority.halted,
             switch: home.switch(),
@@ -71,7 +73,13 @@ impl Apis {
         let queue: Arc<dyn Holds> = Arc::<TenantHolds>::clone(&holds);
         let webhook = home.webhook()?.map(|webhook| Ok::<_, anyhow::Error>((webhook, home.stores()?))).transpose()?;
         let server = Arc::new(Server::new(Arc::new(halts), queue, parts, secure)?);
-        Ok(Self { server, holds, webhook: Mutex::new(webhook) })
+        Ok(Self { server, holds, webhook: Mutex::new(webhook), console: None })
+    }
+
+    /// With the pages of a console, which decides where `/v1/holds` does.
+    pub(crate) fn with_console(mut self, console: impl FnOnce(Arc<TenantHolds>) -> Result<Console>) -> Result<Self> {
+        self.console = Some(console(Arc::clone(&self.holds))?);
+        Ok(self)
     }
 
     /// Gives up, every second, what hosts do not report in time, and forgets what was held and is over.
@@ -121,7 +129,23 @@ impl Beside for Apis {
     }
 
     fn public(&self, head: &http::request::Parts) -> Option<Response<Body>> {
-        self.server.public(head)
+        let asset = self.console.as_ref().and_then(|console| console.asset(head));
+        asset.or_else(|| self.server.public(head))
+    }
+
+    fn page_bytes_max(&self, path: &str) -> Option<usize> {
+        self.console.as_ref()?.body_bytes_max(path)
+    }
+
+    fn visitor<'a>(&'a self, head: &'a mut http::request::Parts) -> Visiting<'a> {
+        Box::pin(async move { self.console.as_ref()?.visitor(head).await })
+    }
+
+    fn visit<'a>(&'a self, request: Request<Bytes>) -> Answering<'a> {
+        match &self.console {
+            Some(console) => Box::pin(console.visit(request)),
+            None => Box::pin(std::future::ready(Response::default())),
+        }
     }
 
     fn answer<'a>(&'a self, caller: Arc<Caller>, request: Request<Bytes>) -> Answering<'a> {
@@ -177,19 +201,32 @@ impl Halts for TenantHalts {
 }
 
 /// The queue for callers with a credential. It is the one of `refmon holds`, but nobody is at the machine here.
-struct TenantHolds {
-    stores: Stores,
-    keys: KeyFolder,
+pub(crate) struct TenantHolds {
+    pub(crate) stores: Stores,
+    pub(crate) keys: KeyFolder,
     journal: Arc<Evidence>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
 }
 
 impl TenantHolds {
     /// The caller learns that it did not work, the operator why.
-    fn failed(&self, error: impl Into<anyhow::Error>) -> Fault {
+    pub(crate) fn failed(&self, error: impl Into<anyhow::Error>) -> Fault {
         self.observer.notice(&format!("the queue of held calls failed: {:#}", error.into()));
         Fault::unavailable("the queue")
+    }
+
+    /// Decides at the desk of a credential.
+    pub(crate) fn resolve(
+        &self,
+        caller: &Caller,
+        id: HoldId,
+        decision: (Resolved, Option<&str>),
+    ) -> Result<desk::Decided, Fault> {
+        let by = self.keys.subject(caller)?;
+        let (desk, now) = (self.stores.desk(caller), self.clock.now());
+        let decided = queue::decide(&desk, id, decision, now, (self.journal.as_ref(), by), caller.tenant());
+        decided.map_err(|error| self.failed(error))
     }
 
     fn sweep(&self) {
@@ -214,10 +251,7 @@ impl Holds for TenantHolds {
     }
 
     fn decide(&self, caller: &Caller, id: HoldId, resolved: Resolved, reason: Option<&str>) -> Result<Decided, Fault> {
-        let by = self.keys.subject(caller)?;
-        let (desk, now) = (self.stores.desk(caller), self.clock.now());
-        let decided = queue::decide(&desk, id, (resolved, reason), now, (self.journal.as_ref(), by), caller.tenant());
-        Ok(match decided.map_err(|error| self.failed(error))? {
+        Ok(match self.resolve(caller, id, (resolved, reason))? {
             desk::Decided::Done(progress) => Decided::Done(queue::progress(id, progress, true)),
             desk::Decided::Unchanged(progress) => Decided::Unchanged(queue::progress(id, progress, false)),
             desk::Decided::NotPending(state) => Decided::NotPending(state.as_str()),

@@ -9,6 +9,7 @@ use http::header::AUTHORIZATION;
 use refmon_core::caller::{Caller, IdentityKind as Kind};
 use refmon_core::ids::{Scope, TenantId};
 use refmon_core::ports::Clock;
+use refmon_core::secret::Secret;
 use refmon_core::untrusted::Shown;
 use refmon_gateway::http::{Authenticate, Authenticated, Peer, Unauthenticated};
 use refmon_gateway::link::{Documents, Reachable};
@@ -128,6 +129,21 @@ impl Entrance {
     /// Who is let in, for people.
     pub(crate) fn whom(&self) -> &str {
         &self.whom
+    }
+
+    /// The caller of an API key that a person has pasted into a page. No other credential is one there, and without one
+    /// nobody is the person at the machine.
+    pub(crate) async fn by_key(&self, key: &str) -> Option<Arc<Caller>> {
+        let value = Secret::new(format!("Bearer {key}"));
+        let found = self.authenticator.authenticate(&[value.expose().as_bytes()], self.clock.now()).await;
+        self.tell_unknown_roles();
+        match found {
+            Ok(caller) => Some(caller).filter(|caller| caller.kind() == Kind::ApiKey),
+            Err(refused) => {
+                self.tell(&format!("at the console: {}", refused.why()));
+                None
+            }
+        }
     }
 
     /// Says which roles credentials have named that nobody has defined: each once.

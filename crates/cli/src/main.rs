@@ -9,6 +9,7 @@ mod beside;
 mod client;
 mod commands;
 mod config;
+mod console;
 mod entrance;
 mod halts;
 mod home;

@@ -18,6 +18,8 @@ mod bounds;
 mod bridges;
 #[path = "serve/callers.rs"]
 mod callers;
+#[path = "serve/console.rs"]
+mod console;
 #[path = "serve/eras.rs"]
 mod eras;
 #[path = "serve/grants.rs"]

@@ -263,7 +263,8 @@ impl Desk<'_> {
     }
 
     /// Whether somebody of this desk is the one who asked, or the host that asked for him.
-    fn is_own(&self, hold: &Hold) -> bool {
+    #[must_use]
+    pub fn is_own(&self, hold: &Hold) -> bool {
         let own = |user: &str| hold.user == user || hold.host.as_ref().is_some_and(|(host, _)| host == user);
         own(self.caller.user().as_str()) || self.caller.asserted_by().is_some_and(|host| own(host.user().as_str()))
     }

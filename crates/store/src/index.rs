@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use refmon_core::ids::{CallId, HoldId, TenantId};
+use refmon_core::ids::{CallId, HoldId, SubjectHandle, TenantId};
 use refmon_core::record::{Asked, Record};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
@@ -30,7 +30,11 @@ const SCHEMA: &[&str] = &["
     CREATE INDEX record_call ON record (tenant, call) WHERE call IS NOT NULL;
     CREATE INDEX record_decision ON record (tenant, decision, unix_us) WHERE decision IS NOT NULL;
     CREATE TABLE place (boot BLOB PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL, counter INTEGER NOT NULL) STRICT;
-", "CREATE INDEX record_hold ON record (tenant, hold) WHERE hold IS NOT NULL;"];
+", "CREATE INDEX record_hold ON record (tenant, hold) WHERE hold IS NOT NULL;", "
+    ALTER TABLE record ADD COLUMN subject BLOB;
+    DELETE FROM record;
+    DELETE FROM place;
+"];
 
 /// The search index.
 #[derive(Debug)]
@@ -76,10 +80,31 @@ pub struct Query {
     pub agent: Option<String>,
     /// A kind of record.
     pub kind: Option<String>,
+    /// A person, by handle.
+    pub subject: Option<SubjectHandle>,
+    /// A text in server, tool, agent or reason.
+    pub text: Option<String>,
     /// Not before, in microseconds since the Unix epoch.
     pub since_us: Option<u64>,
+    /// Not after, in microseconds since the Unix epoch.
+    pub until_us: Option<u64>,
+    /// Before the record of this time, boot and counter.
+    pub before: Option<(u64, [u8; 16], u64)>,
     /// At most this many, the newest.
     pub limit: u32,
+}
+
+/// Calls, counted by something that they have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// What they have in common.
+    pub name: String,
+    /// The decision.
+    pub decision: String,
+    /// How many.
+    pub count: u64,
+    /// When the last was, in microseconds since the Unix epoch.
+    pub last_us: u64,
 }
 
 impl Index {
@@ -122,8 +147,10 @@ impl Index {
         let failed = |source| StoreError::Database { path: path.clone(), source };
         let transaction = self.connection.transaction().map_err(failed)?;
         {
-            let sql = "INSERT OR IGNORE INTO record (tenant, unix_us, boot, counter, kind, call, hold, agent, server, tool,
-                       decision, reason, status, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+            let sql =
+                "INSERT OR IGNORE INTO record (tenant, unix_us, boot, counter, kind, call, hold, agent, server, tool,
+                       decision, reason, status, bytes, subject)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
             let mut statement = transaction.prepare_cached(sql).map_err(failed)?;
             for entry in entries {
                 let row = columns(entry.record);
@@ -145,6 +172,7 @@ impl Index {
                     reason,
                     status,
                     entry.bytes,
+                    row.subject.map(|subject| *subject.as_bytes()),
                 ];
                 statement.execute(values).map_err(failed)?;
             }
@@ -179,9 +207,25 @@ impl Index {
                 values.push(Value::from(wanted.clone()));
             }
         }
-        if let Some(since) = query.since_us {
-            sql.push_str(" AND unix_us >= ?");
-            values.push(Value::from(i64::try_from(since).unwrap_or(i64::MAX)));
+        if let Some(subject) = query.subject {
+            sql.push_str(" AND subject = ?");
+            values.push(Value::from(subject.as_bytes().to_vec()));
+        }
+        if let Some(text) = &query.text {
+            let columns = ["server", "tool", "agent", "reason"].map(|column| format!("instr({column}, ?)"));
+            sql.push_str(&format!(" AND ({})", columns.join(" OR ")));
+            values.extend(columns.iter().map(|_| Value::from(text.clone())));
+        }
+        let signed = |value: u64| Value::from(i64::try_from(value).unwrap_or(i64::MAX));
+        for (sign, bound) in [(">=", query.since_us), ("<=", query.until_us)] {
+            if let Some(bound) = bound {
+                sql.push_str(&format!(" AND unix_us {sign} ?"));
+                values.push(signed(bound));
+            }
+        }
+        if let Some((unix_us, boot, counter)) = query.before {
+            sql.push_str(" AND (unix_us, boot, counter) < (?, ?, ?)");
+            values.extend([signed(unix_us), Value::from(boot.to_vec()), signed(counter)]);
         }
         sql.push_str(" ORDER BY unix_us DESC, boot DESC, counter DESC LIMIT ?");
         values.push(Value::from(i64::from(query.limit)));
@@ -208,6 +252,41 @@ impl Index {
         self.rows(sql, vec![Value::from(tenant.as_str().to_owned()), Value::from(hold.as_bytes().to_vec())])
     }
 
+    /// How many calls each agent of a tenant has asked for since a moment, by decision, and when the last was; at most so many rows,
+    /// the most recent first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn agents(&self, tenant: &TenantId, since_us: u64, limit: u32) -> Result<Vec<Counted>, StoreError> {
+        let sql = "SELECT agent, decision, count(*), max(unix_us) FROM record
+                   WHERE tenant = ?1 AND unix_us >= ?2 AND kind = 'attempt' AND agent IS NOT NULL AND decision IS NOT NULL
+                   GROUP BY agent, decision ORDER BY max(unix_us) DESC LIMIT ?3";
+        self.counted(sql, tenant, since_us, limit)
+    }
+
+    /// How many calls of a tenant were decided for each reason since a moment, and when the last was.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub fn reasons(&self, tenant: &TenantId, since_us: u64) -> Result<Vec<Counted>, StoreError> {
+        let sql = "SELECT reason, decision, count(*), max(unix_us) FROM record
+                   WHERE tenant = ?1 AND unix_us >= ?2 AND kind = 'attempt' AND reason IS NOT NULL AND decision IS NOT NULL
+                   GROUP BY reason, decision LIMIT ?3";
+        self.counted(sql, tenant, since_us, 1_000)
+    }
+
+    fn counted(&self, sql: &str, tenant: &TenantId, since_us: u64, limit: u32) -> Result<Vec<Counted>, StoreError> {
+        let failed = |error| self.failed(error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let since = i64::try_from(since_us).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![tenant.as_str(), since, limit], |row| {
+            let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
+            let (name, decision) = (row.get(0)?, row.get(1)?);
+            Ok(Counted { name, decision, count: unsigned(row.get(2)?), last_us: unsigned(row.get(3)?) })
+        });
+        rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
+    }
+
     fn rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Vec<u8>>, StoreError> {
         let failed = |error| self.failed(error);
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
@@ -225,6 +304,7 @@ struct Columns {
     unix_us: u64,
     call: Option<CallId>,
     hold: Option<HoldId>,
+    subject: Option<SubjectHandle>,
     /// kind, agent, server, tool, decision, reason, status
     texts: [Option<String>; 7],
 }
@@ -245,6 +325,7 @@ fn columns(record: &Record) -> Columns {
                 unix_us: attempt.at.unix_us,
                 call: Some(attempt.call),
                 hold: attempt.hold,
+                subject: Some(attempt.subject),
                 texts: [own("attempt"), agent, server, tool, decision, reason, None],
             }
         }
@@ -253,6 +334,7 @@ fn columns(record: &Record) -> Columns {
             unix_us: end.at.unix_us,
             call: Some(end.call),
             hold: None,
+            subject: None,
             texts: [own("completion"), None, None, None, None, None, own(end.status.as_str())],
         },
         Record::Indeterminate(end) => Columns {
@@ -260,6 +342,7 @@ fn columns(record: &Record) -> Columns {
             unix_us: end.at.unix_us,
             call: Some(end.call),
             hold: None,
+            subject: None,
             texts: [own("indeterminate"), None, None, None, None, None, own(end.cause.as_str())],
         },
         Record::Resolution(end) => Columns {
@@ -267,6 +350,7 @@ fn columns(record: &Record) -> Columns {
             unix_us: end.at.unix_us,
             call: None,
             hold: Some(end.hold),
+            subject: None,
             texts: [own("resolution"), None, None, None, None, None, own(end.resolved.as_str())],
         },
         Record::Notice(notice) => Columns {
@@ -274,6 +358,7 @@ fn columns(record: &Record) -> Columns {
             unix_us: notice.at.unix_us,
             call: None,
             hold: None,
+            subject: None,
             texts: [own("notice"), None, None, None, None, None, None],
         },
         Record::Act(act) => Columns {
@@ -281,6 +366,7 @@ fn columns(record: &Record) -> Columns {
             unix_us: act.at.unix_us,
             call: None,
             hold: None,
+            subject: None,
             texts: [own("act"), None, None, None, None, None, None],
         },
     }
@@ -330,7 +416,12 @@ mod tests {
         assert_eq!(index.search(&tenant, &all).unwrap(), [vec![1], vec![3]]);
         let notices = Query { kind: Some("notice".into()), ..all.clone() };
         assert_eq!(index.search(&tenant, &notices).unwrap(), [vec![3]]);
-        assert_eq!(index.search(&tenant, &Query { limit: 1, ..all }).unwrap(), [vec![3]]);
+        assert_eq!(index.search(&tenant, &Query { limit: 1, ..all.clone() }).unwrap(), [vec![3]]);
+        let before = Query { before: Some((3, boot, 3)), ..all.clone() };
+        assert_eq!(index.search(&tenant, &before).unwrap(), [vec![1]]);
+        let until = Query { until_us: Some(2), since_us: Some(1), ..all.clone() };
+        assert_eq!(index.search(&tenant, &until).unwrap(), [vec![1]]);
+        assert!(index.search(&tenant, &Query { text: Some("%".into()), ..all }).unwrap().is_empty());
         assert_eq!(index.call(&tenant, CallId::from_bytes([1; 16])).unwrap(), [vec![1]]);
         assert!(index.call(&tenant, CallId::from_bytes([2; 16])).unwrap().is_empty());
     }

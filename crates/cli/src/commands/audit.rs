@@ -65,6 +65,7 @@ fn search(home: &Home, options: &SearchOptions, output: Output) -> Result<Answer
         kind: options.kind.clone(),
         since_us: since.transpose()?.map(|seconds| seconds.saturating_mul(1_000_000)),
         limit: options.limit,
+        ..Query::default()
     };
     let tenant = match &options.tenant {
         Some(tenant) => TenantId::parse(tenant).map_err(|error| ConfigError::new(format!("`--tenant`: {error}")))?,
@@ -120,13 +121,13 @@ fn find(home: &Home, tenant: &TenantId, query: &Query, output: Output) -> Result
     decode(index.search(tenant, query)?)
 }
 
-fn decode(rows: Vec<Vec<u8>>) -> Result<Vec<Envelope>> {
+pub(crate) fn decode(rows: Vec<Vec<u8>>) -> Result<Vec<Envelope>> {
     let damaged = "the index holds a record that cannot be read; remove `index.db` in the data folder, it is rebuilt";
     rows.iter().map(|bytes| record::decode(bytes).context(damaged)).collect()
 }
 
 /// The index, with everything in it that the journal holds now.
-fn caught_up(home: &Home, output: Output) -> Result<Index> {
+pub(crate) fn caught_up(home: &Home, output: Output) -> Result<Index> {
     let mut index = Index::open(&home.data()?.join("index.db"))?;
     let journal = home.journal_folder();
     let mut told = 0usize;

@@ -87,20 +87,32 @@ pub(crate) fn judge_call(
     let granted = Grants::supposed(approvals.map_err(|error| wrong(format!("`approvals`: {error}")))?);
     let caller = caller(home, call)?;
     let arguments = if call.arguments.is_null() { String::new() } else { call.arguments.to_string() };
+    Ok(judge_for(home, loaded, &caller, (&server, &ask, &arguments), &granted, (inspectors, grants)))
+}
+
+/// The same for any caller, with arguments as they would be sent.
+pub(crate) fn judge_for(
+    home: &Home,
+    loaded: &Loaded,
+    caller: &Caller,
+    (server, ask, arguments): (&ServerName, &Ask, &str),
+    granted: &Grants,
+    (inspectors, grants): (&[Arc<dyn Inspector>], &dyn ScopeGrants),
+) -> Checked {
     let system = home.system();
     let (bundle, now) = (&loaded.bundle, system.now());
-    let situation = Situation { bundle, grants, files: &system, inspectors, granted: &granted, now };
-    let judgement =
-        judge(&situation, &caller, &server, &ask, &pinned(loaded, &server), arguments.as_bytes(), SUPPORTED);
+    let situation = Situation { bundle, grants, files: &system, inspectors, granted, now };
+    let listed = pinned(loaded, server);
+    let judgement = judge(&situation, caller, server, ask, &listed, arguments.as_bytes(), SUPPORTED);
     let explanation = judgement.tool.as_ref().and_then(|tool| {
         let canonical = judgement.canonical.as_ref()?;
         let json = Json::parse(canonical.as_bytes()).ok()?;
         let facts = kinds::extract(&tool.contract, &json, &system).ok()?;
         let caller = &caller.with_grants(&judgement.grants);
-        let question = Question { caller, tool, facts: &facts, arguments: &json, granted: &granted, now };
+        let question = Question { caller, tool, facts: &facts, arguments: &json, granted, now };
         Some(loaded.engine.explain(&question))
     });
-    Ok(Checked { judgement, explanation })
+    Checked { judgement, explanation }
 }
 
 fn caller(home: &Home, call: &Call) -> Result<Caller> {

@@ -106,7 +106,7 @@ fn of_host(
 }
 
 /// A tool that differs.
-enum Change {
+pub(crate) enum Change {
     Added { name: String, text: String, like: Option<String> },
     Removed { name: String },
     Changed { name: String, before: String, after: String },
@@ -135,12 +135,12 @@ impl Change {
     }
 }
 
-fn diff(before: &str, after: &str) -> String {
+pub(crate) fn diff(before: &str, after: &str) -> String {
     TextDiff::from_lines(before, after).unified_diff().context_radius(2).to_string()
 }
 
 /// The definitions that the contract was made for, by name: pin and text.
-fn known(contract: &Path) -> Result<BTreeMap<String, (Pin, String)>> {
+pub(crate) fn known(contract: &Path) -> Result<BTreeMap<String, (Pin, String)>> {
     let file = definitions_path(contract);
     let bytes = fs::read(&file).with_context(|| format!("`{}`", file.display()))?;
     let definitions = match refmon_policy::source::parse_definitions(&file, &bytes) {
@@ -153,7 +153,7 @@ fn known(contract: &Path) -> Result<BTreeMap<String, (Pin, String)>> {
     Ok(definitions.tools.iter().map(one).collect())
 }
 
-fn changes(known: &BTreeMap<String, (Pin, String)>, listed: &[Definition]) -> Vec<Change> {
+pub(crate) fn changes(known: &BTreeMap<String, (Pin, String)>, listed: &[Definition]) -> Vec<Change> {
     let listed: BTreeMap<String, (Pin, String)> = listed
         .iter()
         .filter_map(|tool| {

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use crate::args::{Arguments, ServeOptions};
 use crate::beside::Apis;
 use crate::config::ConfigError;
+use crate::console;
 use crate::entrance::Entrance;
 use crate::home::{Assembled, Home};
 use crate::identity::IdentityKind;
@@ -84,10 +85,14 @@ pub(crate) fn run(arguments: &Arguments, options: &ServeOptions, output: Output)
         let traces = home.config.telemetry.shown();
         let scheme = if home.config.listen.tls.is_some() { "https" } else { "http" };
         let listening = format!("{scheme}://{bound}/mcp");
-        output.event(&json!({ "listening": listening, "metrics": figures, "traces": traces }), || {
+        let console = (home.config.identity.kind != IdentityKind::Certificates).then(|| format!("{scheme}://{bound}/"));
+        let value =
+            json!({ "listening": listening, "console": console, "metrics": figures, "traces": traces });
+        output.event(&value, || {
             let metrics = figures.map(|url| format!("\n  metrics   {url}")).unwrap_or_default();
             let traces = traces.map(|url| format!("\n  traces    to {url}, without content")).unwrap_or_default();
-            format!("refmon serves MCP at {listening}\n{told}{metrics}{traces}")
+            let console = console.map(|url| format!("\n  console   {url} for people with a key: `refmon key add --user NAME --agent console --scope refmon:approve --scope refmon:view`")).unwrap_or_default();
+            format!("refmon serves MCP at {listening}\n{told}{console}{metrics}{traces}")
         });
         notify("READY=1");
     }));
@@ -100,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments, options: &ServeOptions, output: Output)
 }
 
 async fn serve(
-    home: &Home,
+    home: &Arc<Home>,
     parts: &Assembled,
     (specs, entrance, observer): (Vec<Spec>, Entrance, Arc<dyn Observer>),
     telemetry: Telemetry,
@@ -116,7 +121,15 @@ async fn serve(
         Some(tls) => listener.with_tls(tls),
         None => listener,
     };
+    let entrance = Arc::new(entrance);
     let apis = Apis::new(home, parts, Arc::clone(&observer))?;
+    let apis = match home.config.identity.kind {
+        // The certificate is the one credential there, and a page has no place for a second one.
+        IdentityKind::Certificates => apis,
+        IdentityKind::Local | IdentityKind::Keys | IdentityKind::Oidc => {
+            apis.with_console(|holds| console::open(home, parts, holds, &entrance, bound.port()))?
+        }
+    };
     let entropy: Arc<dyn Entropy> = Arc::new(System::new());
     let hub = Hub::new(
         Parts {
@@ -157,7 +170,7 @@ async fn serve(
     let journal = Arc::clone(&parts.journal);
     let ready = Arc::new(move || journal.is_healthy());
     let beside: Option<Arc<dyn Beside>> = Some(Arc::new(apis));
-    let doors = Doors { hub, known, authenticate: Arc::new(entrance), ready, beside };
+    let doors = Doors { hub, known, authenticate: entrance, ready, beside };
     listener.serve(doors, stop).await;
     sweeping.end().await;
     watching.end().await;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::gateway::{Answer, Gateway, KEYS, folder, modern};
 
 /// A gateway whose every call of `one` waits for a person: an outward write.
-fn site(policy: &str) -> TempDir {
+pub(crate) fn site(policy: &str) -> TempDir {
     site_of("modern", policy, "")
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
-    WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName,
+    HeaderValue, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use refmon_core::caller::Caller;
@@ -94,15 +95,21 @@ impl Gate {
 
     /// What is not MCP: for an authenticated caller, and within a bound, as MCP is.
     async fn beside(&self, request: Request<Incoming>, peer: &Peer) -> Answered {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         if let Some(answer) = self.beside.as_ref().and_then(|beside| beside.public(&parts)) {
             return parting(answer.map(|body| Answer::Beside(body, None)));
         }
         let answerer = self.beside.as_ref();
+        if let Some((beside, bytes_max)) =
+            answerer.and_then(|beside| Some((beside, beside.page_bytes_max(parts.uri.path())?)))
+        {
+            return self.page(beside, parts, (body, bytes_max)).await;
+        }
         let found = answerer.and_then(|beside| Some((beside, beside.body_bytes_max(parts.uri.path())?)));
         let Some((beside, bytes_max)) = found else {
             return parting(refused(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp"));
         };
+        parts.headers.remove(COOKIE);
         let caller = match self.caller(&parts.headers, peer).await {
             Ok(caller) => caller,
             Err(answer) => return *answer,
@@ -112,21 +119,42 @@ impl Gate {
         let Ok(room) = self.room.take(&caller, Some(size)).await else {
             return refused(StatusCode::TOO_MANY_REQUESTS, "too many large messages at the same time");
         };
-        let bytes = match body::read_at_most(body, bytes_max).await {
+        let bytes = match whole(body, bytes_max).await {
             Ok(bytes) => bytes,
-            Err(BodyError::TooLarge) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-            Err(BodyError::TooSlow) => return refused(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
-            Err(BodyError::Broken) => return refused(StatusCode::BAD_REQUEST, "the body broke off"),
+            Err(answer) => return *answer,
         };
         let turn = self.room.turn(&caller, bytes_max, bytes.len()).await;
         let beside = Arc::clone(beside);
-        // What has begun goes on when its client hangs up; its turn and its room are not free before it has ended.
-        let done = tokio::spawn(async move {
+        in_the_end(async move {
             let answer = beside.answer(caller, Request::from_parts(parts, Bytes::from(bytes))).await;
             drop((turn, room));
             answer.map(|body| Answer::Beside(body, Some(Arc::new(request_room))))
-        });
-        done.await.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "unavailable; try again later"))
+        })
+        .await
+    }
+
+    /// A page: for a visitor whom it knows, or for one of a few strangers, who keep no connection.
+    async fn page(&self, beside: &Arc<dyn Beside>, mut parts: Parts, (body, max): (Incoming, usize)) -> Answered {
+        parts.headers.remove(AUTHORIZATION);
+        let visitor = beside.visitor(&mut parts).await;
+        let room = visitor.as_ref().map_or_else(|| self.room.admit(), |visitor| self.room.enter(visitor));
+        let Some(room) = room else { return parting(crowded()) };
+        let bytes = match whole(body, max).await {
+            Ok(bytes) => bytes,
+            Err(answer) => return parting(*answer),
+        };
+        let turn = match &visitor {
+            Some(visitor) => Some(self.room.turn(visitor, max, bytes.len()).await),
+            None => None,
+        };
+        let beside = Arc::clone(beside);
+        let answer = in_the_end(async move {
+            let answer = beside.visit(Request::from_parts(parts, Bytes::from(bytes))).await;
+            drop(turn);
+            answer.map(|body| Answer::Beside(body, Some(Arc::new(room))))
+        })
+        .await;
+        if visitor.is_some() { answer } else { parting(answer) }
     }
 
     /// The caller of a request, or the answer to nobody.
@@ -375,6 +403,23 @@ impl Gate {
             }
         }
     }
+}
+
+/// A body as a whole, or the answer to one that cannot be had.
+async fn whole(body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Box<Answered>> {
+    body::read_at_most(body, bytes_max).await.map_err(|error| {
+        Box::new(match error {
+            BodyError::TooLarge => refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            BodyError::TooSlow => refused(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
+            BodyError::Broken => refused(StatusCode::BAD_REQUEST, "the body broke off"),
+        })
+    })
+}
+
+/// Answers by what goes on when the client hangs up: what it took (turn, room) is not free before it has ended.
+async fn in_the_end(answering: impl Future<Output = Answered> + Send + 'static) -> Answered {
+    let done = tokio::spawn(answering).await;
+    done.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "unavailable; try again later"))
 }
 
 /// A session that ends unless its client learns of it.

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! HTTP/1.1 only. Nothing of a request is looked at before its `Host` and `Origin` are ones that this gateway is known
-//! under, and no body is read before its caller is known. What is not MCP is asked of whoever
-//! is [`Beside`] it, for a caller that has been authenticated.
+//! under, and no body is read before its caller is known; a page that somebody logs in at has a short one, for a few strangers
+//! at a time. What is not MCP is asked of whoever is [`Beside`] it, for a caller that has been authenticated or for a visitor
+//! whom a page knows.
 
 mod beside;
 mod body;
@@ -23,7 +24,7 @@ mod room;
 mod standing;
 mod tls;
 
-pub use beside::{Answering, Beside};
+pub use beside::{Answering, Beside, Visiting};
 pub use entrance::{Authenticate, Authenticated, Unauthenticated};
 pub use figures::{Figures, Page};
 pub use guard::Known;

@@ -24,6 +24,8 @@ const REQUESTS_MAX: usize = 1_024;
 const TURNS_MAX: usize = 16;
 /// What may be judged for all people together beside MCP.
 const TURNS_OF_ALL_MAX: usize = 64;
+/// Requests of people whom nobody knows yet, all together.
+const STRANGERS_MAX: usize = 256;
 /// How long a large message waits for room.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What room is counted in.
@@ -39,6 +41,7 @@ pub(super) struct Room {
     long: Shares,
     looking: Shares,
     all: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
 }
 
 /// There was no room in time.
@@ -81,6 +84,7 @@ impl Default for Room {
             long: Shares::of_each(1),
             looking: Shares::of_each(TURNS_MAX),
             all: Arc::new(Semaphore::new(TURNS_OF_ALL_MAX)),
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         }
     }
 }
@@ -108,6 +112,12 @@ impl Room {
             taken.extend(share.acquire_owned().await);
         }
         Turn(taken)
+    }
+
+    /// Takes room for one more request of somebody whom nobody knows yet. It is room of its own: strangers take none of that
+    /// of people who are known.
+    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.strangers).try_acquire_owned().ok()
     }
 
     /// Takes room for a message of so many bytes; if it does not say how many, for the largest that there can be.

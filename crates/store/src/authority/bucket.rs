@@ -32,6 +32,12 @@ impl Allowance {
         self.amount
     }
 
+    /// Seconds in which an empty bucket fills.
+    #[must_use]
+    pub const fn window_seconds(&self) -> u64 {
+        self.window_us / 1_000_000
+    }
+
     /// The units of so many tokens. At most 2^64 * 2^45, and all sums of few such values fit.
     const fn units(&self, tokens: u64) -> u128 {
         (tokens as u128).saturating_mul(self.window_us as u128)
