@@ -110,6 +110,9 @@ const PROTOCOL_KEYS: &[&str] = &[
 /// Members of an envelope's objects. The arguments of a tool may have more.
 const MEMBERS_MAX: usize = 1_024;
 
+/// Bytes of `_meta` in what a client sends. It is read several times on the way to a judgement.
+const META_BYTES_MAX: usize = 16 * 1024;
+
 impl Message {
     /// Reads the envelope of a frame.
     ///
@@ -134,6 +137,10 @@ impl Message {
         let mut parts = Vec::new();
         if let Some(members) = members.of(key) {
             exact_keys(members)?;
+            let meta = members.value("_meta").unwrap_or_default();
+            if strictness == Strictness::Request && meta.len() > META_BYTES_MAX {
+                return Err(MessageError::NotJsonRpc("its `_meta` is larger than 16 KiB"));
+            }
             let envelope = members.value("_meta").and_then(|meta| Members::parse(meta, strictness).ok());
             if [Some(members), envelope.as_ref()].into_iter().flatten().any(|found| found.all().len() > MEMBERS_MAX) {
                 return Err(MessageError::NotJsonRpc("its parameters have too many members"));
@@ -359,6 +366,8 @@ mod tests {
         assert!(call(format!("\"_meta\":{{{}}}", many(1_024))).is_ok());
         assert!(call(format!("\"_meta\":{{{}}}", many(1_025))).is_err());
         assert!(call(format!("\"arguments\":{{{}}}", many(5_000))).is_ok());
+        let long = |bytes: usize| call(format!("\"_meta\":{{\"x\":\"{}\"}}", "y".repeat(bytes)));
+        assert!(long(16_000).is_ok() && long(17_000).is_err(), "it is read several times");
     }
 
     #[test]

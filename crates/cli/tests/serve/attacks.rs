@@ -380,8 +380,8 @@ fn who_hangs_up_has_no_more_room_than_who_waits() {
     let gateway = Gateway::start(&[("one", "stall")], KEYS);
     let ((_, eve), (_, ada)) = (gateway.key("eve", "evil"), gateway.key("ada", "acme"));
     let (foreign, own) = (gateway.begin(Some(&eve)), gateway.begin(Some(&ada)));
-    let mut params = json!({ "name": "echo", "arguments": {}, "_meta": { "x": "y".repeat(15 * 1024 * 1024) } });
-    params["_meta"]["progressToken"] = json!(1);
+    let mut params = json!({ "name": "echo", "arguments": { "text": "y".repeat(15 * 1024 * 1024) } });
+    params["_meta"] = json!({ "progressToken": 1 });
     let body = crate::gateway::request("tools/call", params);
     let head = format!(
         "POST /mcp HTTP/1.1\r\nhost: localhost:{}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nauthorization: Bearer {eve}\r\nmcp-session-id: {foreign}\r\ncontent-length: {}\r\n\r\n{body}",

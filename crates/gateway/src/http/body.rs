@@ -140,7 +140,7 @@ impl Body for Answer {
         Poll::Ready(next.map(|out| {
             *over = matches!(out, Out::Last(_));
             let (Out::Event(bytes) | Out::Last(bytes)) = out;
-            Ok(Frame::data(event(&bytes)))
+            Ok(Frame::data(event(bytes)))
         }))
     }
 
@@ -161,13 +161,25 @@ impl Body for Answer {
     }
 }
 
-/// A message as an event. Line ends in JSON stand between its tokens only, and would end the event's line.
-fn event(message: &[u8]) -> Bytes {
+/// A message as an event, which takes its room for as long as it is anywhere. Line ends in JSON stand between its tokens only,
+/// and would end the event's line.
+fn event(message: Bytes) -> Bytes {
     let mut event = Vec::with_capacity(message.len().saturating_add(24));
     event.extend_from_slice(b"event: message\ndata: ");
     event.extend(message.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
     event.extend_from_slice(b"\n\n");
-    event.into()
+    Bytes::from_owner(Framed { event, _message: message })
+}
+
+struct Framed {
+    event: Vec<u8>,
+    _message: Bytes,
+}
+
+impl AsRef<[u8]> for Framed {
+    fn as_ref(&self) -> &[u8] {
+        &self.event
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +189,7 @@ mod tests {
     #[test]
     fn a_message_with_line_ends_is_one_event() {
         assert_eq!(
-            event(b"{\n \"a\":\r\n\"b\\n\"}"),
+            event(Bytes::from_static(b"{\n \"a\":\r\n\"b\\n\"}")),
             Bytes::from_static(b"event: message\ndata: {  \"a\":  \"b\\n\"}\n\n")
         );
     }

@@ -522,7 +522,7 @@ fn response(status: StatusCode, body: Answer) -> Answered {
     response
 }
 
-fn json_answer(status: StatusCode, bytes: Vec<u8>) -> Answered {
+fn json_answer(status: StatusCode, bytes: impl Into<Bytes>) -> Answered {
     let mut response = response(status, Answer::whole(bytes));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -88,7 +88,7 @@ impl Client {
         }
         let Some(waits) = self.unpark(message) else {
             let reply = Reply::protocol_error(Some(id), -32_602, "the request state is not one that waits here", None);
-            return drop(out.send(Out::Last(reply.into_bytes())).await);
+            return drop(out.send(Out::Last(reply.into_bytes().into())).await);
         };
         let answers = message.members("inputResponses");
         let Some(answer) = answers.value(&key(&waits.what.request)) else {
@@ -119,7 +119,7 @@ impl Client {
                     Event::Notification(bytes) => {
                         let log = bytes.windows(23).any(|window| window == b"\"notifications/message\"");
                         if !log || wants_log {
-                            drop(out.send(Out::Event(bytes)).await);
+                            self.event(bytes, out).await;
                         }
                     }
                     Event::Request(request) => {
@@ -135,7 +135,7 @@ impl Client {
                     let Ok(answer) = answer else { return };
                     let mut edits = vec![(answer.id.clone(), id.spelled.clone())];
                     edits.extend(completed(&answer, method));
-                    return drop(out.send(Out::Last(answer.with(edits))).await);
+                    return self.last(answer.with(edits), out).await;
                 }
                 () = out.closed() => return,
             }

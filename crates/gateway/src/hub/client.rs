@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::HeaderMap;
 use refmon_core::caller::Caller;
 use refmon_core::ids::TrajectoryId;
 use refmon_core::json::Json;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::Parts;
 use super::asked::{Waiting, Waits};
@@ -18,7 +19,7 @@ use super::bridge::{Parked, refusal};
 use super::peer::{Event, Exchange, Peer, Turns};
 use super::reach::Place;
 use crate::link::Spec;
-use crate::message::{Id, Kind, Message};
+use crate::message::{Id, Kind, Message, id_of_refused};
 use crate::reply::Reply;
 
 /// Messages that belong to no request and wait for the client to read them.
@@ -27,6 +28,37 @@ const UNSOLICITED_MAX: usize = 256;
 const ASKED_MAX: usize = 1_024;
 /// Calls of one client that wait for its answers.
 const PARKED_MAX: usize = 64;
+
+/// Bytes of answers that one person has not read yet, in [`UNREAD_UNIT`]s.
+pub(super) const UNREAD_MAX: usize = 128 * 1024;
+/// What they are counted in.
+const UNREAD_UNIT: usize = 1024;
+/// Bytes of an answer that is not counted.
+const UNREAD_SMALL: usize = 64 * 1024;
+
+/// Bytes that a client has not read, with the room that they take.
+struct Unread {
+    bytes: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Bytes that take room for as long as they are anywhere; the bytes again if there is none. What is small takes none.
+fn unread(room: &Arc<Semaphore>, bytes: Vec<u8>) -> Result<Bytes, Vec<u8>> {
+    if bytes.len() <= UNREAD_SMALL {
+        return Ok(bytes.into());
+    }
+    let units = u32::try_from(bytes.len().div_ceil(UNREAD_UNIT)).unwrap_or(u32::MAX);
+    match Arc::clone(room).try_acquire_many_owned(units) {
+        Ok(room) => Ok(Bytes::from_owner(Unread { bytes, _room: room })),
+        Err(_) => Err(bytes),
+    }
+}
 
 /// How a client or a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +73,9 @@ pub(crate) enum Era {
 #[derive(Debug)]
 pub(crate) enum Out {
     /// A message before the answer.
-    Event(Vec<u8>),
+    Event(Bytes),
     /// The answer.
-    Last(Vec<u8>),
+    Last(Bytes),
 }
 
 /// Bytes of a level of logging, which is remembered. The protocol's own have nine at most.
@@ -269,7 +301,7 @@ impl Client {
                     Event::Request(request) => client.asked_by(index, &request),
                 };
                 if let Some(bytes) = bytes
-                    && out.send(Out::Event(bytes)).await.is_err()
+                    && out.send(Out::Event(bytes.into())).await.is_err()
                 {
                     return;
                 }
@@ -335,7 +367,7 @@ impl Client {
         self.under_way().remove(&id.canonical);
         if let Some(answer) = answer {
             let restored = answer.with(vec![(answer.id.clone(), id.spelled.clone())]);
-            drop(out.send(Out::Last(restored)).await);
+            self.last(restored, out).await;
         }
     }
 
@@ -360,7 +392,7 @@ impl Client {
                         Event::Request(request) => self.for_client(peer, &request),
                     };
                     if let Some(bytes) = bytes {
-                        drop(out.send(Out::Event(bytes)).await);
+                        self.event(bytes, out).await;
                     }
                 }
                 answer = &mut exchange.answer => return answer.ok(),
@@ -388,11 +420,29 @@ impl Client {
         room.then_some(id)
     }
 
+    /// Sends an answer that has been released. Of what one person does not read there is a bounded amount: what is beyond it is
+    /// dropped, and the client told.
+    pub(super) async fn last(&self, answer: Vec<u8>, out: &mpsc::Sender<Out>) {
+        let answer = unread(&self.turns.unread, answer).unwrap_or_else(|answer| {
+            let text =
+                "the answer does not fit beside those that you have not read yet; what you asked for has been done";
+            Reply::protocol_error(id_of_refused(&answer).as_ref(), -32_603, text, None).into_bytes().into()
+        });
+        drop(out.send(Out::Last(answer)).await);
+    }
+
+    /// Sends what comes before an answer. A large one that does not fit beside what is unread is dropped.
+    pub(super) async fn event(&self, event: Vec<u8>, out: &mpsc::Sender<Out>) {
+        if let Ok(event) = unread(&self.turns.unread, event) {
+            drop(out.send(Out::Event(event)).await);
+        }
+    }
+
     /// Answers a request with an error of refmon's own.
     pub(super) async fn fail(&self, message: &Message, text: &str, out: &mpsc::Sender<Out>) {
         let Kind::Request(_, id) = &message.kind else { return };
         let reply = Reply::protocol_error(Some(id), -32_603, text, None);
-        drop(out.send(Out::Last(reply.into_bytes())).await);
+        drop(out.send(Out::Last(reply.into_bytes().into())).await);
     }
 
     /// Answers a request with a result of refmon's own.
@@ -400,7 +450,7 @@ impl Client {
         let mut bytes = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
         bytes.extend_from_slice(&id.spelled);
         bytes.extend_from_slice(format!(",\"result\":{result}}}").as_bytes());
-        drop(out.send(Out::Last(bytes)).await);
+        self.last(bytes, out).await;
     }
 
     pub(super) fn parked(&self) -> MutexGuard<'_, Waiting<Parked>> {
@@ -458,5 +508,25 @@ fn unanswered(id: &[u8]) -> Vec<u8> {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("caller", &self.caller).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Found here: 300 answers of 8 MiB that nobody read.
+    #[test]
+    fn what_one_person_does_not_read_is_bounded_and_comes_back_when_it_was_read() {
+        let room = Arc::new(Semaphore::new(1_024));
+        let large = || vec![b'x'; 600 * 1_024];
+        let first = unread(&room, large()).unwrap();
+        let part = first.slice(7..);
+        assert_eq!(unread(&room, large()), Err(large()), "what does not fit is given back");
+        assert!(unread(&room, vec![b'x'; UNREAD_SMALL]).is_ok(), "what is small takes no room");
+        drop(first);
+        assert!(unread(&room, large()).is_err(), "a part of it is still to be written");
+        drop(part);
+        assert!(unread(&room, large()).is_ok());
     }
 }

@@ -13,7 +13,7 @@ use refmon_core::reason::ReasonCode;
 use refmon_core::record::Door;
 use tokio::sync::Semaphore;
 
-use super::client::Client;
+use super::client::{Client, UNREAD_MAX};
 use super::peer::Turns;
 use crate::link::Spec;
 use crate::message::Message;
@@ -68,6 +68,7 @@ pub struct Hub {
     all: Arc<Semaphore>,
     long: Shares,
     processes: Shares,
+    unread: Shares,
     idle: Duration,
 }
 
@@ -79,8 +80,8 @@ impl Hub {
         let all = Arc::new(Semaphore::new(TURNS_MAX));
         let (sessions, shared) = (Mutex::default(), Mutex::default());
         let (turns, long) = (Shares::of_each(TURNS_OF_CALLER_MAX), Shares::of_each(1));
-        let processes = Shares::of_each(PROCESSES_OF_CALLER);
-        Self { parts, servers, sessions, shared, turns, all, long, processes, idle: IDLE }
+        let (processes, unread) = (Shares::of_each(PROCESSES_OF_CALLER), Shares::of_each(UNREAD_MAX));
+        Self { parts, servers, sessions, shared, turns, all, long, processes, unread, idle: IDLE }
     }
 
     /// Lets clients go that have been idle for so long.
@@ -212,6 +213,7 @@ impl Hub {
             long: self.long.of(caller),
             processes: self.processes.of(caller),
             processes_max: self.processes.max(),
+            unread: self.unread.of(caller),
         };
         Ok(Client::new(self.parts.clone(), Arc::clone(&self.servers), Arc::clone(caller), trajectory, hello, turns))
     }

@@ -81,7 +81,7 @@ impl Client {
                     && let Ok(said) = Message::parse(said, Strictness::Data)
                 {
                     let restored = said.with(vec![(said.id.clone(), id.spelled.clone())]);
-                    return drop(out.send(Out::Last(restored)).await);
+                    return self.last(restored, out).await;
                 }
                 return self.fail(message, &self.unreachable(0), out).await;
             };
@@ -91,7 +91,7 @@ impl Client {
             }
             let hello = &connected.hello;
             let restored = hello.with(vec![(hello.id.clone(), id.spelled.clone())]);
-            return drop(out.send(Out::Last(restored)).await);
+            return self.last(restored, out).await;
         }
         let found = self.all_connected().await;
         let versions = found.iter().filter_map(|(_, connected)| connected.hello.text("protocolVersion"));
@@ -169,7 +169,7 @@ impl Client {
                     "the cursor is not one of this gateway's",
                     None,
                 );
-                return drop(out.send(Out::Last(reply.into_bytes())).await);
+                return drop(out.send(Out::Last(reply.into_bytes().into())).await);
             }
         };
         let mut waiting = JoinSet::new();
@@ -290,7 +290,7 @@ impl Client {
                 let mut edits = vec![(answer.id.clone(), id.spelled.clone())];
                 edits.extend(if newer { completed(&answer, method) } else { Vec::new() });
                 let restored = answer.with(edits);
-                drop(out.send(Out::Last(restored)).await);
+                self.last(restored, out).await;
             }
             None => self.fail(message, "no tool server that has resources can be reached", out).await,
         }

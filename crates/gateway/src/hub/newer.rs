@@ -60,7 +60,7 @@ impl Client {
         }
         if let Some(answer) = self.ask_newer(connected, message, edits, out).await {
             let restored = answer.with(vec![(answer.id.clone(), id.spelled.clone())]);
-            drop(out.send(Out::Last(restored)).await);
+            self.last(restored, out).await;
         }
     }
 
@@ -112,7 +112,7 @@ impl Client {
                 json!(method),
                 String::from_utf8_lossy(params)
             );
-            out.send(Out::Event(text.into_bytes())).await.ok()?;
+            out.send(Out::Event(text.into_bytes().into())).await.ok()?;
             waiting.push((request.key.to_string(), answered));
         }
         let mut answers = Vec::new();

@@ -84,6 +84,8 @@ pub(crate) struct Turns {
     /// Server processes of the caller, and how many those may be.
     pub(crate) processes: Arc<Semaphore>,
     pub(crate) processes_max: usize,
+    /// Room of the caller for answers that are not read yet.
+    pub(crate) unread: Arc<Semaphore>,
 }
 
 /// A request under way. Dropped before its answer came, it is cancelled.

@@ -81,7 +81,7 @@ impl Client {
         }
         let params = json!({ "_meta": meta, "notifications": filter });
         let acknowledged = json!({ "jsonrpc": "2.0", "method": ACKNOWLEDGED, "params": params });
-        if out.send(Out::Event(acknowledged.to_string().into_bytes())).await.is_ok() {
+        if out.send(Out::Event(acknowledged.to_string().into_bytes().into())).await.is_ok() {
             self.pass_heard(heard, &filter, &meta, out).await;
         }
         for (index, connected, uri) in held {
@@ -161,7 +161,7 @@ impl Client {
                 () = self.ended() => return,
             };
             if let Some(bytes) = tagged(&bytes, filter, meta)
-                && out.send(Out::Event(bytes)).await.is_err()
+                && out.send(Out::Event(bytes.into())).await.is_err()
             {
                 return;
             }
@@ -191,7 +191,7 @@ async fn acknowledgement(exchange: &mut Exchange) -> Result<Vec<String>, Option<
 async fn forward(mut exchange: Exchange, out: mpsc::Sender<Out>) {
     while let Some(event) = exchange.events.recv().await {
         let Event::Notification(bytes) = event else { continue };
-        if acknowledged(&bytes).is_none() && out.send(Out::Event(bytes)).await.is_err() {
+        if acknowledged(&bytes).is_none() && out.send(Out::Event(bytes.into())).await.is_err() {
             return;
         }
     }
@@ -264,7 +264,7 @@ impl Client {
             _ if taken => self.result(id, "{}", out).await,
             Some(answer) => {
                 let restored = answer.with(vec![(answer.id.clone(), id.spelled.clone())]);
-                drop(out.send(Out::Last(restored)).await);
+                self.last(restored, out).await;
             }
             None => self.fail(message, "no tool server takes the subscription", out).await,
         }
