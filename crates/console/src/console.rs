@@ -26,7 +26,7 @@ use crate::sight::{Decided, Reach, Sight};
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The first parts of addresses of pages.
-const PAGES: &[&str] = &["", "login", "logout", "holds", "calls", "agents", "servers", "policies", "budgets", "health"];
+const PAGES: &[&str] = &["login", "logout", "holds", "calls", "agents", "servers", "policies", "budgets", "health"];
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a key that somebody pastes.
@@ -107,7 +107,8 @@ impl Console {
     #[must_use]
     pub fn body_bytes_max(&self, path: &str) -> Option<usize> {
         let first = path.strip_prefix('/')?.split('/').next()?;
-        PAGES.contains(&first).then_some(FORM_BYTES_MAX)
+        // Two slashes are not one.
+        (path == "/" || PAGES.contains(&first)).then_some(FORM_BYTES_MAX)
     }
 
     /// The files that pages need, which are for everybody.
