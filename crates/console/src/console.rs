@@ -13,6 +13,7 @@ use refmon_core::ids::{CallId, HoldId};
 use refmon_core::ports::{Clock, Entropy, Fault};
 use refmon_core::record::Resolved;
 use refmon_core::secret::Secret;
+use tokio::sync::Semaphore;
 
 use crate::form::{Fields, session_id};
 use crate::guard::{has_token, is_own_page};
@@ -25,11 +26,13 @@ use crate::sight::{Decided, Reach, Sight};
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The first parts of addresses of pages.
-const PAGES: &[&str] = &["", "login", "logout", "holds", "calls", "agents", "servers", "policies", "budgets", "health"];
+const PAGES: &[&str] = &["login", "logout", "holds", "calls", "agents", "servers", "policies", "budgets", "health"];
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a key that somebody pastes.
 const KEY_BYTES_MAX: usize = 256;
+/// Pages that are made at the same time.
+const TURNS_MAX: usize = 64;
 /// By this header a page says that it looks by itself whether something is new.
 const LIVE: &str = "x-refmon-live";
 /// Files of the console.
@@ -60,6 +63,7 @@ pub struct Console {
     sight: Arc<dyn Sight>,
     credentials: Arc<dyn Credentials>,
     sessions: Sessions,
+    turns: Arc<Semaphore>,
     cookie: Cookie,
 }
 
@@ -95,14 +99,16 @@ impl Console {
         let Parts { sight, credentials, clock, entropy, secure, port } = parts;
         // The prefix makes browsers refuse such a cookie from other hosts, other paths and plain HTTP.
         let name = if secure { "__Host-refmon".to_owned() } else { format!("refmon-console-{port}") };
-        Self { sight, credentials, sessions: Sessions::new(clock, entropy), cookie: Cookie { name, secure } }
+        let (sessions, turns) = (Sessions::new(clock, entropy), Arc::new(Semaphore::new(TURNS_MAX)));
+        Self { sight, credentials, sessions, turns, cookie: Cookie { name, secure } }
     }
 
     /// Whether a path is a page, and how many bytes a body sent there may have.
     #[must_use]
     pub fn body_bytes_max(&self, path: &str) -> Option<usize> {
         let first = path.strip_prefix('/')?.split('/').next()?;
-        PAGES.contains(&first).then_some(FORM_BYTES_MAX)
+        // Two slashes are not one.
+        (path == "/" || PAGES.contains(&first)).then_some(FORM_BYTES_MAX)
     }
 
     /// The files that pages need, which are for everybody.
@@ -192,12 +198,18 @@ impl Console {
         visit: Visit,
         deed: impl FnOnce(Desk<'_>) -> Result<Answer, Fault> + Send + 'static,
     ) -> Response<Body> {
+        // Pages take a part of the threads that wait for disks, and one person a part of that: calls wait for none of them.
+        let own = Arc::clone(&visit.session.turns).acquire_owned().await;
+        let all = Arc::clone(&self.turns).acquire_owned().await;
+        let (Ok(own), Ok(all)) = (own, all) else { return refused(StatusCode::SERVICE_UNAVAILABLE) };
         let sight = Arc::clone(&self.sight);
         let done = tokio::task::spawn_blocking(move || {
             let Ok(rights) = sight.rights(&visit.caller) else { return refused(StatusCode::SERVICE_UNAVAILABLE) };
             let viewer = Viewer { caller: &visit.caller, rights: &rights, token: &visit.session.token };
             let answer = deed(Desk { sight: sight.as_ref(), viewer });
-            answer.unwrap_or_else(|_| unavailable()).into_response(viewer)
+            let answer = answer.unwrap_or_else(|_| unavailable()).into_response(viewer);
+            drop((own, all));
+            answer
         });
         done.await.unwrap_or_else(|_| refused(StatusCode::SERVICE_UNAVAILABLE))
     }

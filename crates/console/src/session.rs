@@ -18,6 +18,7 @@ use refmon_core::digest::Hasher;
 use refmon_core::ids::{TenantId, UserId};
 use refmon_core::ports::{Clock, Entropy, Fault, Moment};
 use refmon_core::secret::Secret;
+use tokio::sync::Semaphore;
 
 /// Nanoseconds without a request after which a session is over.
 const IDLE_NS: u64 = 30 * 60 * 1_000_000_000;
@@ -25,6 +26,8 @@ const IDLE_NS: u64 = 30 * 60 * 1_000_000_000;
 const ABSOLUTE_NS: u64 = 8 * 60 * 60 * 1_000_000_000;
 /// Sessions of one person; the one that was idle for longest makes room.
 const OF_PERSON_MAX: usize = 8;
+/// Pages of one session that are made at the same time; more wait.
+const TURNS_MAX: usize = 4;
 /// Sessions of all.
 const ALL_MAX: usize = 4_096;
 /// Characters of an identifier: 32 bytes in base64url.
@@ -61,6 +64,8 @@ pub(crate) enum Made {
 pub(crate) struct Session {
     digest: [u8; 32],
     credential: Arc<Credential>,
+    /// Pages of the session that are made at the same time.
+    pub(crate) turns: Arc<Semaphore>,
     /// What each form of the session carries.
     pub(crate) token: Arc<Secret<String>>,
 }
@@ -91,7 +96,8 @@ impl Sessions {
         let now = self.clock.now();
         let who = (caller.tenant().clone(), caller.user().clone());
         let digest = digest(id.expose());
-        let session = Session { digest, credential: Arc::new(credential), token: Arc::new(token) };
+        let turns = Arc::new(Semaphore::new(TURNS_MAX));
+        let session = Session { digest, credential: Arc::new(credential), turns, token: Arc::new(token) };
         let mut kept = self.kept();
         kept.retain(|_, one| one.lasts(now));
         let own = kept.iter().filter(|(_, one)| one.who == who);

@@ -126,9 +126,9 @@ async fn serve(
     let apis = match home.config.identity.kind {
         // The certificate is the one credential there, and a page has no place for a second one.
         IdentityKind::Certificates => apis,
-        IdentityKind::Local | IdentityKind::Keys | IdentityKind::Oidc => {
-            apis.with_console(|holds| console::open(home, parts, holds, &entrance, bound.port()))?
-        }
+        IdentityKind::Local | IdentityKind::Keys | IdentityKind::Oidc => apis.with_console(|holds| {
+            console::open(home, parts, holds, (&entrance, Arc::clone(&observer)), bound.port())
+        })?,
     };
     let entropy: Arc<dyn Entropy> = Arc::new(System::new());
     let hub = Hub::new(

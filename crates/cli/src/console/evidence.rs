@@ -161,7 +161,7 @@ pub(super) fn life(sighted: &Sighted, visitor: &Caller, id: CallId) -> Result<Op
     let mut steps: Vec<Step> = records.iter().flat_map(|envelope| steps(&envelope.record, id, &names)).collect();
     steps.sort_by_key(|step| step.at_us);
     if let Some(last) = records.iter().filter_map(|envelope| ended_us(&envelope.record, id)).max() {
-        let detail = "durable in the journal: the attempt before anything ran, the end before it was told".to_owned();
+        let detail = "in the journal: the attempt was durable before anything ran".to_owned();
         steps.push(Step { name: "Record", tone: Tone::Plain, at_us: last, detail, other: None });
     }
     Ok(Some(Life {

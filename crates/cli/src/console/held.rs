@@ -19,7 +19,7 @@ pub(super) fn queue(sighted: &Sighted, visitor: &Caller, query: &QueueQuery) -> 
     let after = query.after.map(|(risk, placed_us, id)| Place { risk, placed_us, id });
     let state = query.state.and_then(|state| HoldState::parse(state.as_str()));
     let (desk, now) = (sighted.holds.stores.desk(visitor), sighted.now());
-    let page = desk.list(state, after, PAGE, now).map_err(|error| sighted.holds.failed(error))?;
+    let page = desk.list(state, after, PAGE, now).map_err(|error| sighted.failed(error))?;
     let batches = page.batches.into_iter();
     Ok(Queue {
         holds: page.holds.into_iter().map(|seen| shown(&desk, visitor, seen)).collect(),
@@ -32,7 +32,7 @@ pub(super) fn queue(sighted: &Sighted, visitor: &Caller, query: &QueueQuery) -> 
 
 pub(super) fn hold(sighted: &Sighted, visitor: &Caller, id: HoldId) -> Result<Option<(Hold, u64)>, Fault> {
     let (desk, now) = (sighted.holds.stores.desk(visitor), sighted.now());
-    let Some(seen) = desk.find(id, now).map_err(|error| sighted.holds.failed(error))? else { return Ok(None) };
+    let Some(seen) = desk.find(id, now).map_err(|error| sighted.failed(error))? else { return Ok(None) };
     let mut hold = shown(&desk, visitor, seen);
     if hold.part != Part::AskedOnly {
         // A page that cannot name the rule still says why.

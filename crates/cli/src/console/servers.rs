@@ -98,7 +98,7 @@ pub(super) fn compare(sighted: &Sighted, name: &str) -> Result<Option<Compared>,
     Ok(Some(match asked {
         Ok(Ok(changes)) => Compared::Changes(changes),
         Ok(Err(error)) => {
-            drop(sighted.holds.failed(error));
+            drop(sighted.failed(error));
             Compared::Silent
         }
         Err(_) => Compared::Silent,

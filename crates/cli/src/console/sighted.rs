@@ -16,6 +16,7 @@ use refmon_core::ids::{CallId, HoldId};
 use refmon_core::monitor::Monitor;
 use refmon_core::ports::{Clock, Fault, Moment, ScopeGrants as _};
 use refmon_core::record::Resolved;
+use refmon_gateway::session::Observer;
 use refmon_gateway::system::System;
 use refmon_policy::Loaded;
 use refmon_store::desk;
@@ -34,7 +35,7 @@ pub(crate) fn open(
     home: &Arc<Home>,
     parts: &Assembled,
     holds: Arc<TenantHolds>,
-    entrance: &Arc<Entrance>,
+    (entrance, observer): (&Arc<Entrance>, Arc<dyn Observer>),
     port: u16,
 ) -> Result<Console> {
     let clock = Arc::clone(&parts.clock);
@@ -47,6 +48,7 @@ pub(crate) fn open(
         reading: Mutex::default(),
         comparing: Mutex::default(),
         journal: Arc::clone(&parts.journal),
+        observer,
     };
     let secure = home.config.listen.tls.is_some() || home.config.listen.behind_tls;
     let (sight, credentials) = (Arc::new(sighted), Arc::new(Keys(Arc::clone(entrance))));
@@ -81,11 +83,18 @@ pub(super) struct Sighted {
     /// Held by who asks a server what it lists.
     pub(super) comparing: Mutex<()>,
     pub(super) journal: Arc<Evidence>,
+    observer: Arc<dyn Observer>,
 }
 
 impl Sighted {
     pub(super) fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    /// The visitor learns that it did not work, the operator why.
+    pub(super) fn failed(&self, error: impl Into<anyhow::Error>) -> Fault {
+        self.observer.notice(&format!("a page of the console failed: {:#}", error.into()));
+        Fault::unavailable("the console")
     }
 
     /// The caller with what was given for a time.
@@ -100,7 +109,7 @@ impl Sighted {
         if let Some((_, loaded)) = kept.as_ref().filter(|(of, _)| *of == digest) {
             return Ok(Arc::clone(loaded));
         }
-        let loaded = Arc::new(self.home.load().map_err(|error| self.holds.failed(error))?);
+        let loaded = Arc::new(self.home.load().map_err(|error| self.failed(error))?);
         // What is not in force yet, or was refused, is read again.
         if loaded.bundle.digest() == digest {
             *kept = Some((digest, Arc::clone(&loaded)));
@@ -134,19 +143,19 @@ impl Sight for Sighted {
     }
 
     fn calls(&self, visitor: &Caller, query: &CallQuery) -> Result<Calls, Fault> {
-        evidence::calls(self, visitor, query).map_err(|error| self.holds.failed(error))
+        evidence::calls(self, visitor, query).map_err(|error| self.failed(error))
     }
 
     fn life(&self, visitor: &Caller, id: CallId) -> Result<Option<Life>, Fault> {
-        evidence::life(self, visitor, id).map_err(|error| self.holds.failed(error))
+        evidence::life(self, visitor, id).map_err(|error| self.failed(error))
     }
 
     fn agents(&self, visitor: &Caller, asked: &Asked) -> Result<Matrix, Fault> {
-        agents::matrix(self, visitor, asked).map_err(|error| self.holds.failed(error))
+        agents::matrix(self, visitor, asked).map_err(|error| self.failed(error))
     }
 
     fn servers(&self, visitor: &Caller) -> Result<Vec<Server>, Fault> {
-        servers::all(self, visitor).map_err(|error| self.holds.failed(error))
+        servers::all(self, visitor).map_err(|error| self.failed(error))
     }
 
     fn compare(&self, _: &Caller, server: &str) -> Result<Option<Compared>, Fault> {
@@ -159,11 +168,11 @@ impl Sight for Sighted {
 
     fn explain(&self, visitor: &Caller, question: &Question) -> Result<Explained, Fault> {
         let loaded = self.loaded()?;
-        rules::explain(self, visitor, &loaded, question).map_err(|error| self.holds.failed(error))
+        rules::explain(self, visitor, &loaded, question).map_err(|error| self.failed(error))
     }
 
     fn budgets(&self, visitor: &Caller) -> Result<Budgets, Fault> {
-        standing::budgets(self, visitor).map_err(|error| self.holds.failed(error))
+        standing::budgets(self, visitor).map_err(|error| self.failed(error))
     }
 
     fn health(&self, visitor: &Caller) -> Result<Health, Fault> {

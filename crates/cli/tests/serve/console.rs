@@ -321,7 +321,7 @@ fn pages_have_no_script_of_strangers_and_every_answer_its_headers() {
     let boss = Person::log_in(&gateway, &key(&gateway, "boss", "local", ALL));
     let calls = boss.get("/calls?q=%3Cscript%3E&tool=%22%3E%3Cscript%3E").body;
     let asked = boss.get("/agents?user=%3Cscript%3E&agent=%22%3E%3Cscript%3E&scopes=%3Cimg").body;
-    let form = "operation=one%2Fecho&arguments=%3C%2Ftextarea%3E%3Cscript%3E%E2%80%AE&user=%3Cscript%3E";
+    let form = "operation=one%2Fecho&arguments=%3C%2Ftextarea%3E%3Cscript%3E&user=%3Cscript%3E";
     let explained = boss.post("/policies", form).body;
     let (queue, one, all) = (boss.get("/"), boss.get(&format!("/holds/{hold}")), boss.get("/calls"));
     let agents = boss.get("/agents");
@@ -390,14 +390,14 @@ fn the_console_says_who_may_do_what_in_the_visitors_tenant() {
     let boss = Person::log_in(&gateway, &key(&gateway, "boss", "local", ALL));
     let made = gateway.command(&["key", "add", "--user", "ada", "--agent", "planner", "--scope", "one:use"]);
     let (id, ada) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
-    let foreign = gateway.command(&["key", "add", "--user", "eve", "--tenant", "other", "--scope", "one:use"]);
+    let foreign = gateway.command(&["key", "add", "--user", "mallory", "--tenant", "other", "--scope", "one:use"]);
     let foreign = foreign["id"].as_str().unwrap();
     held(&gateway, ada, "x");
     let page = boss.get(&format!("/agents?key={id}")).body;
     for said in ["What", "ada", "planner", "held", "the contract wants a person to decide", "Agents of the last day"] {
         assert!(page.contains(said), "{said}: {page}");
     }
-    assert!(!page.contains(foreign) && !page.contains("eve"), "{page}");
+    assert!(!page.contains(foreign) && !page.contains("mallory"), "{page}");
     let missing = "There is no such caller here";
     for asked in [format!("key={foreign}"), "key=x".to_owned(), "user=a+b".to_owned(), "user=a&scopes=%22".to_owned()] {
         assert!(boss.get(&format!("/agents?{asked}")).body.contains(missing), "{asked}");

@@ -189,7 +189,8 @@ fn health_is_told_without_a_credential_and_nothing_else_is() {
     };
     assert_eq!(get("/healthz"), (200, "alive\n".to_owned()));
     assert_eq!(get("/readyz"), (200, "ready\n".to_owned()));
-    for path in ["/", "/mcp/", "/mcp/one", "/..%2fmcp", "/metrics", "/.well-known/oauth-protected-resource"] {
+    assert_eq!(get("/").0, 303, "the console asks who comes");
+    for path in ["/mcp/", "/mcp/one", "/..%2fmcp", "/metrics", "/.well-known/oauth-protected-resource"] {
         assert_eq!(get(path).0, 404, "{path}");
     }
     assert_eq!(get("/mcp").0, 401);

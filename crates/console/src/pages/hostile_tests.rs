@@ -52,9 +52,15 @@ fn held(text: &str, state: State, part: Part) -> Hold {
 
 /// Every page that shows something of a stranger's, or what the visitor has typed.
 fn pages(viewer: Viewer<'_>, text: &str, typed: &str) -> Vec<(&'static str, Answer)> {
-    let own = || text.to_owned();
+    let mut pages = deciding(viewer, text);
+    pages.extend(looking(viewer, text, typed));
+    pages.extend(ruling(viewer, text, typed));
+    pages
+}
+
+fn deciding(viewer: Viewer<'_>, text: &str) -> Vec<(&'static str, Answer)> {
     let (waiting, mine) = (held(text, State::Pending, Part::Decides), held(text, State::Expired, Part::AskedOnly));
-    let batch = Batch { effects: vec![Effect::Read], targets: vec![own()], count: 2 };
+    let batch = Batch { effects: vec![Effect::Read], targets: vec![text.to_owned()], count: 2 };
     let listed = Queue {
         holds: vec![waiting.clone(), mine.clone()],
         counts: [("pending", 1)].into(),
@@ -62,6 +68,16 @@ fn pages(viewer: Viewer<'_>, text: &str, typed: &str) -> Vec<(&'static str, Answ
         next: None,
         now_us: 2,
     };
+    let query = QueueQuery { state: Some(State::Pending), after: None };
+    vec![
+        ("queue", queue::show(viewer, &query, &listed)),
+        ("hold", hold::show(viewer, &waiting, 2, hold::Said::Nothing)),
+        ("own hold", hold::show(viewer, &mine, 2, hold::Said::SamePerson)),
+    ]
+}
+
+fn looking(viewer: Viewer<'_>, text: &str, typed: &str) -> Vec<(&'static str, Answer)> {
+    let own = || text.to_owned();
     let one = Call {
         id: CallId::from_bytes([7; 16]),
         at_us: 1,
@@ -90,33 +106,33 @@ fn pages(viewer: Viewer<'_>, text: &str, typed: &str) -> Vec<(&'static str, Answ
     let key = Key { id: "id".to_owned(), user: own(), agent: own(), scopes: vec![own()] };
     let met = Met { agent: own(), counts: [("permit", 1), ("hold", 0), ("deny", 2)], last_us: 1 };
     let matrix = Matrix { keys: vec![key], met: vec![met], of: Some((own(), own())), rows: vec![row] };
-    let tool = Tool {
-        name: own(),
-        effects: Vec::new(),
-        scopes: vec![own()],
-        hold: "always",
-        pin: Some("sha256:00".to_owned()),
-        quarantined_us: Some(1),
-    };
-    let server = Server {
-        name: "one".to_owned(),
-        how: "a command",
-        version: Some(1),
-        tools: vec![tool],
-        compare: Comparable::Lists,
-    };
-    let change = Change { tool: own(), what: "changed", diff: own() };
+    let short: String = typed.chars().take(500).collect();
+    let mut filter = form_urlencoded::Serializer::new(String::new());
+    let filter = filter.append_pair("tool", &short).append_pair("user", &short).finish();
+    let fields = Fields::of_query(&filter).unwrap_or_default();
+    vec![
+        ("calls", calls::show(viewer, &fields, &[], &Calls { calls: vec![one], next: None })),
+        ("call", call::show(viewer, &life)),
+        ("agents", agents::show(viewer, &fields, &agents::asked(&fields), &matrix)),
+    ]
+}
+
+fn ruling(viewer: Viewer<'_>, text: &str, typed: &str) -> Vec<(&'static str, Answer)> {
+    let (own, said) = (|| text.to_owned(), || typed.to_owned());
+    let pin = Some("sha256:00".to_owned());
+    let tool = Tool { name: own(), effects: vec![], scopes: vec![own()], hold: "always", pin, quarantined_us: Some(1) };
+    let (name, compare) = ("one".to_owned(), Comparable::Lists);
+    let server = Server { name, how: "a command", version: Some(1), tools: vec![tool], compare };
+    let changed = Compared::Changes(vec![Change { tool: own(), what: "changed", diff: own() }]);
     let rule =
         Rule { id: own(), kind: RuleKind::Permit, reason: own(), demands: Some(own()), place: own(), text: own() };
-    let finding = Finding { lint: "lint", rule: Some(own()), message: own() };
     let rules = Policies {
         bundle: "sha256:00".to_owned(),
         files: Files::Changed,
         rules: vec![rule],
-        findings: vec![finding],
+        findings: vec![Finding { lint: "lint", rule: Some(own()), message: own() }],
         tools: vec![("one".to_owned(), "echo".to_owned())],
     };
-    let said = || typed.to_owned();
     let question =
         Question { server: said(), tool: said(), arguments: said(), user: said(), agent: said(), scopes: said() };
     let judged = Explained::Judged {
@@ -127,30 +143,13 @@ fn pages(viewer: Viewer<'_>, text: &str, typed: &str) -> Vec<(&'static str, Answ
         text: Some(own()),
     };
     let budget = Budget { counts: own(), allowance: "1".to_owned(), per: "tenant" };
-    let query = QueueQuery { state: Some(State::Pending), after: None };
-    let short: String = typed.chars().take(500).collect();
-    let filter = form_urlencoded::Serializer::new(String::new())
-        .append_pair("tool", &short)
-        .append_pair("user", &short)
-        .finish();
-    let fields = Fields::of_query(&filter).unwrap_or_default();
+    let limits = Budgets { budgets: vec![budget], read_only: vec![own()], denied: (1, 2) };
+    let health = Health { promises: vec![Promise { name: "p", word: Word::Fails, how: own() }] };
     vec![
-        ("queue", queue::show(viewer, &query, &listed)),
-        ("hold", hold::show(viewer, &waiting, 2, hold::Said::Nothing)),
-        ("own hold", hold::show(viewer, &mine, 2, hold::Said::SamePerson)),
-        ("calls", calls::show(viewer, &fields, &[], &Calls { calls: vec![one], next: None })),
-        ("call", call::show(viewer, &life)),
-        ("agents", agents::show(viewer, &fields, &agents::asked(&fields), &matrix)),
-        (
-            "servers",
-            servers::show(viewer, std::slice::from_ref(&server), Some(("one", &Compared::Changes(vec![change])))),
-        ),
+        ("servers", servers::show(viewer, std::slice::from_ref(&server), Some(("one", &changed)))),
         ("policies", policies::show(viewer, &rules, Some((&question, &judged)))),
-        ("budgets", budgets::show(viewer, &Budgets { budgets: vec![budget], read_only: vec![own()], denied: (1, 2) })),
-        (
-            "health",
-            health::show(viewer, &Health { promises: vec![Promise { name: "p", word: Word::Fails, how: own() }] }),
-        ),
+        ("budgets", budgets::show(viewer, &limits)),
+        ("health", health::show(viewer, &health)),
     ]
 }
 
