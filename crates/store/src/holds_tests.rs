@@ -19,7 +19,7 @@ use crate::desk::{Decided, Place, Progress, Seen, Vote};
 use crate::holds::HoldState;
 use crate::{StoreError, Stores};
 
-fn person(tenant: &str, user: &str, scopes: &[&str]) -> Caller {
+pub(crate) fn person(tenant: &str, user: &str, scopes: &[&str]) -> Caller {
     let scopes = scopes.iter().map(|scope| Scope::parse(scope).unwrap());
     let (tenant, agent) = (TenantId::parse(tenant).unwrap(), AgentId::parse("a").unwrap());
     Caller::authenticated(IdentityKind::ApiKey, tenant, UserId::parse(user).unwrap(), agent, scopes)
@@ -29,14 +29,14 @@ fn caller(tenant: &str) -> Caller {
     person(tenant, "u", &[])
 }
 
-fn at(seconds: u64) -> Moment {
+pub(crate) fn at(seconds: u64) -> Moment {
     Moment { unix_us: seconds * 1_000_000, monotonic_ns: 0 }
 }
 
 /// A call that waits.
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     number: u8,
-    binding: [u8; 32],
+    pub(crate) binding: [u8; 32],
     effects: &'a [Effect],
     needed: u8,
     arguments: &'a str,
@@ -44,12 +44,12 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn new(number: u8, binding: u8) -> Self {
+    pub(crate) fn new(number: u8, binding: u8) -> Self {
         let arguments = "{\"card\":\"4111-canary\"}";
         Self { number, binding: [binding; 32], effects: &[Effect::Write], needed: 1, arguments, targets: &[] }
     }
 
-    fn place(&self, stores: &Stores, caller: &Caller, now: Moment) -> Placed {
+    pub(crate) fn place(&self, stores: &Stores, caller: &Caller, now: Moment) -> Placed {
         let approvals = [ApprovalKind::parse("operator").unwrap()];
         let contract = Contract {
             server: ServerName::parse("s").unwrap(),
@@ -88,25 +88,25 @@ fn waits(placed: Placed) -> HoldId {
     id
 }
 
-fn place(stores: &Stores, caller: &Caller, number: u8, binding: u8, now: Moment) -> HoldId {
+pub(crate) fn place(stores: &Stores, caller: &Caller, number: u8, binding: u8, now: Moment) -> HoldId {
     waits(Call::new(number, binding).place(stores, caller, now))
 }
 
-fn recorded(_: Vote) -> Result<(), Fault> {
+pub(crate) fn recorded(_: Vote) -> Result<(), Fault> {
     Ok(())
 }
 
-fn at_machine(stores: &Stores, tenant: &str, id: HoldId, approve: bool, now: Moment) -> Decided {
+pub(crate) fn at_machine(stores: &Stores, tenant: &str, id: HoldId, approve: bool, now: Moment) -> Decided {
     let resolved = if approve { Resolved::Approved } else { Resolved::Denied };
     stores.desk_at_machine(&person(tenant, "boss", &[])).decide(id, resolved, None, now, recorded).unwrap()
 }
 
-fn done(decided: Decided) -> Progress {
+pub(crate) fn done(decided: Decided) -> Progress {
     let Decided::Done(progress) = decided else { panic!("{decided:?}") };
     progress
 }
 
-fn open() -> (tempfile::TempDir, Stores) {
+pub(crate) fn open() -> (tempfile::TempDir, Stores) {
     let folder = tempfile::tempdir().unwrap();
     let stores = Stores::open(&folder.path().join("state.db")).unwrap();
     (folder, stores)
@@ -245,57 +245,15 @@ fn one_persons_holds_are_bounded_in_number_and_size_and_are_not_all_of_the_tenan
     place(&stores, &person("other", "eve", &[]), 1, 64, at(0));
     place(&stores, &eve, 4, 65, at(limits::HOLD_SECONDS));
 
-    let large = "x".repeat(limits::HOLD_ARGUMENT_BYTES_MAX + 1);
-    assert_eq!(Call { arguments: &large, ..Call::new(5, 105) }.place(&stores, &ada, at(700)), Placed::Full);
-    waits(Call { arguments: &large[1..], ..Call::new(5, 105) }.place(&stores, &ada, at(700)));
+    let large =
+        |bytes: usize| Call { arguments: &"x".repeat(bytes), ..Call::new(5, 105) }.place(&stores, &ada, at(700));
+    assert_eq!(large(limits::HOLD_ARGUMENT_BYTES_MAX + 1), Placed::Full);
+    waits(large(limits::HOLD_ARGUMENT_BYTES_MAX));
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1024)
                INSERT INTO hold (tenant, id, user, agent, binding, approvals, action, arguments, explanation, placed_us, expires_us, state)
                SELECT 'full', randomblob(16), 'u' || i, 'a', randomblob(32), 'operator', 's', '', '', 0, 1000000000000, 'pending' FROM n";
     stores.connection().execute(sql, []).unwrap();
     assert_eq!(Call::new(1, 7).place(&stores, &caller("full"), at(0)), Placed::Full);
-}
-
-#[test]
-fn who_denies_his_own_calls_cannot_ask_for_ever() {
-    let (_folder, stores) = open();
-    let eve = person("t", "eve", &[]);
-    let mut placed = 0;
-    for number in 0..=u8::try_from(limits::HOLDS_OF_PERSON_HOUR_MAX / 64).unwrap() {
-        for binding in 0..64 {
-            let call = Call {
-                binding: [[binding; 31].as_slice(), &[number]].concat().try_into().unwrap(),
-                ..Call::new(number, binding)
-            };
-            let Placed::Waits(id) = call.place(&stores, &eve, at(0)) else { continue };
-            placed += 1;
-            done(stores.desk(&eve).decide(id, Resolved::Denied, None, at(0), recorded).unwrap());
-        }
-    }
-    assert_eq!(placed, limits::HOLDS_OF_PERSON_HOUR_MAX);
-    place(&stores, &person("t", "ada", &[]), 1, 7, at(0));
-    place(&stores, &eve, 200, 200, at(3_600));
-}
-
-#[test]
-fn what_has_been_over_for_a_day_is_removed_and_nothing_else_is() {
-    let (_folder, stores) = open();
-    let (eve, day) = (person("t", "eve", &[]), 86_400);
-    let denied = place(&stores, &eve, 1, 1, at(0));
-    done(at_machine(&stores, "t", denied, false, at(1)));
-    let expired = place(&stores, &eve, 2, 2, at(0));
-    let recent = place(&stores, &eve, 3, 3, at(day));
-    done(at_machine(&stores, "t", recent, false, at(day)));
-    let pending = place(&stores, &eve, 4, 4, at(day + 7_000));
-    let now = at(day + 7_001);
-    stores.expire_holds(now).unwrap();
-    assert!(!stores.remove_old_holds(now).unwrap());
-    let (boss, found) = (person("t", "boss", &[]), |id| {
-        stores.desk_at_machine(&person("t", "boss", &[])).find(id, now).unwrap().is_some()
-    });
-    assert_eq!([denied, expired, recent, pending].map(found), [false, false, true, true]);
-    assert_eq!(stores.desk_at_machine(&boss).list(None, None, 100, now).unwrap().holds.len(), 2);
-    let votes: i64 = stores.connection().query_row("SELECT count(*) FROM hold_decision", [], |row| row.get(0)).unwrap();
-    assert_eq!(votes, 1, "its decisions are gone with a hold");
 }
 
 #[test]

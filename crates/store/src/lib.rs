@@ -11,6 +11,8 @@ mod figures;
 pub mod grants;
 pub mod holds;
 #[cfg(test)]
+mod holds_age_tests;
+#[cfg(test)]
 mod holds_tests;
 pub mod index;
 pub mod outbox;

@@ -73,7 +73,8 @@ fn attempts(out: &mut Vec<(String, Record)>) {
 }
 
 /// Codes that came later with smaller numbers.
-const LATER: [ReasonCode; 3] = [ReasonCode::UnknownSubject, ReasonCode::HoldsFull, ReasonCode::ApprovalDenied];
+const LATER: [ReasonCode; 4] =
+    [ReasonCode::UnknownSubject, ReasonCode::HoldsFull, ReasonCode::ApprovalDenied, ReasonCode::ApprovalTimeout];
 
 fn ends(out: &mut Vec<(String, Record)>) {
     let statuses = [
@@ -218,6 +219,12 @@ fn of_holds(out: &mut Vec<(String, Record)>) {
     }
 }
 
+/// What came with clients that wait for the person who decides.
+fn of_waiting(out: &mut Vec<(String, Record)>) {
+    let reason = ReasonCode::ApprovalTimeout;
+    out.push((format!("attempt {reason}"), attempt(|attempt| attempt.reason = reason)));
+}
+
 fn all() -> Vec<(String, Envelope)> {
     let mut records = Vec::new();
     attempts(&mut records);
@@ -228,6 +235,7 @@ fn all() -> Vec<(String, Envelope)> {
     of_grants(&mut records);
     of_decisions(&mut records);
     of_holds(&mut records);
+    of_waiting(&mut records);
     let boot = BootId::new(0x0123_4567_89ab, [0xcd; 10]);
     let envelopes = records.into_iter().zip(1..);
     envelopes.map(|((name, record), counter)| (name, Envelope { boot, counter, record })).collect()

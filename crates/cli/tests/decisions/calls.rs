@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::gateway::{Gateway, KEYS, PATIENCE, folder, processes, refmon};
-use crate::site::{Host, records};
+use crate::site::{Host, ended, records};
 
 /// A gateway with an MCP server, whose tools a host could also have found by itself.
 fn site(extra: &str) -> Gateway {
@@ -84,7 +84,7 @@ fn a_call_is_proposed_run_by_the_host_and_its_outcome_recorded_once() {
     }
     let id = permitted(&host);
     assert_eq!(outcome(&host, &id, &json!({ "status": "unknown" })).0, 200);
-    assert_eq!(gateway.command(&["audit", "show", &id])[1]["cause"], "not-reported");
+    assert_eq!(ended(&gateway, &id)[1]["cause"], "not-reported");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::gateway::{Answer, Gateway};
-use crate::site::{Host, Served, folder, records, schema};
+use crate::site::{Host, Served, ended, folder, records, schema};
 
 const POLICY: &str = r#"
 @id("all") @reason("all is permitted")
@@ -254,8 +254,7 @@ fn records_say_who_asserted_who_enforces_and_that_nobody_said_how_it_ended() {
     let gateway = site("");
     let host = Host::named(&gateway, "till", "local", &["refmon:decide"]);
     let (_, answer) = host.post(ACCESS[0], &question("alice", "look"));
-    let call = answer["context"]["evaluation_id"].as_str().unwrap();
-    let shown = gateway.command(&["audit", "show", call]);
+    let shown = ended(&gateway, answer["context"]["evaluation_id"].as_str().unwrap());
     let (attempt, end) = (&shown[0], &shown[1]);
     assert_eq!(
         (&attempt["door"], &attempt["identity"], &attempt["enforced_by"], &attempt["agent"]),

@@ -123,6 +123,18 @@ impl<'g> Host<'g> {
 }
 
 /// The records of a gateway, as JSON.
+/// A call's attempt and its end. What is not known need not be durable when the answer is given, so the end may come later.
+pub(crate) fn ended(gateway: &Gateway, call: &str) -> Value {
+    for _ in 0..500 {
+        let shown = gateway.command(&["audit", "show", call]);
+        if !shown[1].is_null() {
+            return shown;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("the call {call} has no end");
+}
+
 pub(crate) fn records(gateway: &Gateway, arguments: &[&str]) -> Vec<Value> {
     let found = gateway.command(&[&["audit", "search", "--limit", "100000"], arguments].concat());
     found.as_array().unwrap().clone()

@@ -390,12 +390,13 @@ fn who_hangs_up_has_no_more_room_than_who_waits() {
         gateway.port,
         body.len()
     );
-    for _ in 0..20 {
+    for _ in 0..36 {
         let mut stream = gateway.connect();
         stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
         let _unread = stream.write_all(head.as_bytes()).is_err();
     }
-    assert!(gateway.memory() < 220 * 1024, "{} KiB", gateway.memory());
+    // Four of them, in the copies that are made on the way; all of them would be 540 MiB without any.
+    assert!(gateway.memory() < 320 * 1024, "{} KiB", gateway.memory());
     assert_eq!(gateway.within(&own, Some(&ada), &crate::gateway::request("ping", json!({}))).status, 200);
 }
 

@@ -185,9 +185,9 @@ fn next(hold: &Hold, now_us: u64) -> Markup {
                 p.due { "Expires " strong { (look::left(hold.expires_us, now_us)) } ", at " (look::clock(hold.expires_us)) }
                 ul.next {
                     @if missing > 1 {
-                        li { strong { "Approved by " (missing) " people" } ", exactly this call runs once, when the agent sends it again within " (MINUTES) " minutes." }
+                        li { strong { "Approved by " (missing) " people" } ", exactly this call runs once: at once if the agent waits for it, else when it is sent again within " (MINUTES) " minutes." }
                     } @else {
-                        li { strong { "Approved" } ", exactly this call runs once, when the agent sends it again within " (MINUTES) " minutes. Any change makes it another call, which waits anew." }
+                        li { strong { "Approved" } ", exactly this call runs once: at once if the agent waits for it, else when it is sent again within " (MINUTES) " minutes. Any change makes it another call, which waits anew." }
                     }
                     li { strong { "Denied" } ", it stays denied until " (look::clock(hold.expires_us)) "." }
                     li { strong { "Left alone" } ", it expires and nothing runs." }
