@@ -15,17 +15,15 @@ use refmon_core::caller::{Caller, IdentityKind};
 use refmon_core::contract::{Contract, Effect, Effects, HoldMode};
 use refmon_core::decision::Ruling;
 use refmon_core::digest::{Binding, BundleDigest, Pin};
-use refmon_core::ids::{
-    AgentId, HoldId, Operation, Scope, ServerName, SubjectHandle, TenantId, ToolName, UserId,
-};
+use refmon_core::ids::{AgentId, HoldId, Operation, Scope, ServerName, SubjectHandle, TenantId, ToolName, UserId};
 use refmon_core::json::Json;
 use refmon_core::monitor::{Monitor, Ports};
 use refmon_core::ports::{
-    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, NoGrants, Placed, Policy,
-    Question, Wait,
+    Approval, Awaited, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment,
+    NoGrants, Placed, Policy, Question, Wait,
 };
-use refmon_core::record::{Commitment, Record};
 use refmon_core::record::Resolved;
+use refmon_core::record::{Commitment, Record};
 use refmon_server::holds::{Decided, Query};
 use refmon_server::{Directory, Halt, Halts, Known, Parts, Server, Servers};
 
@@ -139,7 +137,9 @@ impl Policy for Permissive {
         assert_eq!(caller.tenant(), host.tenant());
         let named = caller.kind() == IdentityKind::Asserted;
         assert!(named || caller == host.as_ref());
-        assert!(!named || caller.scopes().iter().all(|scope| host.holds(scope) && !scope.as_str().starts_with("refmon:")));
+        assert!(
+            !named || caller.scopes().iter().all(|scope| host.holds(scope) && !scope.as_str().starts_with("refmon:"))
+        );
         Ruling::Permit { policies: Vec::new(), obligations: Vec::new() }
     }
 
