@@ -1,7 +1,7 @@
 // Held calls of every published client: each waits while nobody decides, by the means that it has, and gets its answer when a
 // person has approved. WAIT_SECONDS (75: longer than the minute after which the SDKs give up on silence) says for how long nobody does.
 // Arguments: refmon's program, a folder, the Python with the clients, and the server whose calls are counted.
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -11,6 +11,7 @@ import { Client as Client1 } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport as Transport1 } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { StreamableHTTPClientTransport as Http1 } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { inspectorNode } from "./matrix-clients.mjs";
+import { serve } from "./refmon.mjs";
 
 const [refmon, folder, python, program] = process.argv.slice(2).map((argument) => path.resolve(argument));
 const here = import.meta.dirname;
@@ -81,26 +82,13 @@ function prepare(name) {
   return { place, config, log };
 }
 
-function serve({ place }) {
-  const child = spawn(refmon, ["serve"], { cwd: place, stdio: ["ignore", "pipe", "ignore"] });
-  return new Promise((resolve, reject) => {
-    let said = "";
-    child.stdout.on("data", (data) => {
-      said += data;
-      const found = /http:\/\/127\.0\.0\.1:\d+\/mcp/.exec(said);
-      if (found) resolve({ child, url: found[0] });
-    });
-    child.once("exit", () => reject(new Error(`refmon ended: ${said}`)));
-  });
-}
-
 const holds = ({ config }) => JSON.parse(execFileSync(refmon, ["--config", config, "--json", "holds", "list"])).filter(({ state }) => state === "pending");
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 const counted = ({ log }) => (existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").filter(Boolean).map((line) => JSON.parse(line)) : []);
 
 rmSync(folder, { recursive: true, force: true });
 const site = prepare("site");
-const gateway = await serve(site);
+const gateway = await serve(refmon, site.place);
 let wrong = 0;
 try {
   // Over HTTP all are callers of one gateway; over standard streams each starts a refmon of its own on the same folder.

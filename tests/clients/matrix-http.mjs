@@ -1,12 +1,12 @@
 // Every client over HTTP, against four published servers at once behind one `refmon serve`: what each gets is what it gets
 // from each server directly. Arguments: refmon's program, a folder, the Python with the clients.
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { clients } from "./matrix-clients.mjs";
 import { servers } from "./matrix-servers.mjs";
-import { permitEverything } from "./refmon.mjs";
+import { permitEverything, serve } from "./refmon.mjs";
 
 const [refmon, folder, python] = process.argv.slice(2).map((argument) => path.resolve(argument));
 const work = path.join(folder, "work");
@@ -23,19 +23,6 @@ function prepareAll(all) {
   writeFileSync(config, `${readFileSync(config, "utf8")}\n[listen]\nhttp = "127.0.0.1:0"\n`);
 }
 
-function serve() {
-  const child = spawn(refmon, ["serve"], { cwd: folder, stdio: ["ignore", "pipe", "ignore"] });
-  return new Promise((resolve, reject) => {
-    let said = "";
-    child.stdout.on("data", (data) => {
-      said += data;
-      const found = /http:\/\/127\.0\.0\.1:\d+\/mcp/.exec(said);
-      if (found) resolve({ child, url: found[0] });
-    });
-    child.once("exit", () => reject(new Error(`refmon ended: ${said}`)));
-  });
-}
-
 /** What the eras add to a result around what the server says. */
 const bare = ({ _meta, resultType, ttlMs, cacheScope, nextCursor, ...result }) => result;
 const named = (server, [method, params]) => [method, params.name ? { ...params, name: `${server}__${params.name}` } : params];
@@ -46,7 +33,7 @@ rmSync(folder, { recursive: true, force: true });
 mkdirSync(work, { recursive: true });
 const all = servers(work);
 prepareAll(all);
-const gateway = await serve();
+const gateway = await serve(refmon, folder);
 let wrong = 0;
 try {
   for (const client of clients(python)) {

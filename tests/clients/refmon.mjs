@@ -1,5 +1,5 @@
 // Puts refmon in front of a server: what its user would do with `refmon init`, in a folder of its own.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
@@ -17,6 +17,20 @@ export function prepare(refmon, folder, name, server, rewrite) {
   }
   // The configuration is found in the folder: an option of refmon's would be taken by the Inspector for one of its own.
   return { command: refmon, args: ["wrap"], cwd: folder };
+}
+
+/** Starts `refmon serve` in a folder, and gives the process and the address of MCP. */
+export function serve(refmon, folder) {
+  const child = spawn(refmon, ["serve"], { cwd: folder, stdio: ["ignore", "pipe", "ignore"] });
+  return new Promise((resolve, reject) => {
+    let said = "";
+    child.stdout.on("data", (data) => {
+      said += data;
+      const found = /http:\/\/127\.0\.0\.1:\d+\/mcp/.exec(said);
+      if (found) resolve({ child, url: found[0] });
+    });
+    child.once("exit", () => reject(new Error(`refmon ended: ${said}`)));
+  });
 }
 
 const METHODS = [

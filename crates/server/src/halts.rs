@@ -19,7 +19,7 @@ use refmon_core::ports::Fault;
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
-use crate::server::{self, Body};
+use crate::server::{self, Body, act_on};
 
 /// The scope that halts need.
 pub const SCOPE: &str = "refmon:halt";
@@ -72,12 +72,12 @@ pub(crate) async fn all(halts: &Arc<dyn Halts>, caller: Arc<Caller>, request: &R
     may_halt(&caller)?;
     match *request.method() {
         Method::GET => {
-            let found = act(halts, move |halts| halts.list(&caller)).await?;
+            let found = act_on(halts, move |halts| halts.list(&caller)).await?;
             Ok(server::json(StatusCode::OK, &json!({ "halts": found.iter().map(value).collect::<Vec<_>>() })))
         }
         Method::POST => {
             let reason = reason(request)?;
-            let made = act(halts, move |halts| halts.put_on(&caller, reason.as_deref())).await?;
+            let made = act_on(halts, move |halts| halts.put_on(&caller, reason.as_deref())).await?;
             let status = if made { StatusCode::CREATED } else { StatusCode::OK };
             Ok(server::json(status, &json!({ "id": TENANT, "halted": true, "changed": made })))
         }
@@ -94,23 +94,13 @@ pub(crate) async fn one(halts: &Arc<dyn Halts>, caller: Arc<Caller>, request: &R
     if request.method() != Method::DELETE {
         return Err(Problem::Method("DELETE"));
     }
-    let (changed, left) = act(halts, move |halts| Ok((halts.take_off(&caller)?, halts.list(&caller)?))).await?;
+    let (changed, left) = act_on(halts, move |halts| Ok((halts.take_off(&caller)?, halts.list(&caller)?))).await?;
     Ok(server::json(StatusCode::OK, &json!({ "id": TENANT, "halted": !left.is_empty(), "changed": changed })))
 }
 
 fn may_halt(caller: &Caller) -> Result<(), Problem> {
     let holds = caller.scopes().iter().any(|scope| scope.as_str() == SCOPE);
     if holds { Ok(()) } else { Err(Problem::Forbidden) }
-}
-
-/// Runs what waits for the disk where it keeps nobody else waiting.
-async fn act<T: Send + 'static>(
-    halts: &Arc<dyn Halts>,
-    deed: impl FnOnce(&dyn Halts) -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Problem> {
-    let halts = Arc::clone(halts);
-    let done = tokio::task::spawn_blocking(move || deed(halts.as_ref())).await;
-    done.ok().and_then(Result::ok).ok_or(Problem::Unavailable)
 }
 
 /// The reason in a body, which has one reading and nothing else in it.

@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::answers::HOLD_DECISION;
 use crate::problem::Problem;
-use crate::server::{self, Body};
+use crate::server::{self, Body, act_on};
 
 /// The states of a hold.
 pub(crate) const STATES: &[&str] = &["pending", "approved", "denied", "spent", "expired"];
@@ -100,17 +100,17 @@ pub(crate) async fn answer(
         None if rest.is_empty() => {
             reading()?;
             let query = query(request.uri().query().unwrap_or_default())?;
-            Ok(fine(act(holds, move |holds| holds.list(&caller, &query)).await?))
+            Ok(fine(act_on(holds, move |holds| holds.list(&caller, &query)).await?))
         }
         None if rest == "/figures" => {
             reading()?;
-            let found = act(holds, move |holds| holds.figures(&caller)).await?;
+            let found = act_on(holds, move |holds| holds.figures(&caller)).await?;
             found.map(fine).ok_or(Problem::NoApprover)
         }
         None => {
             reading()?;
             let id = HoldId::parse(rest.trim_start_matches('/')).ok_or(Problem::NoHold)?;
-            let found = act(holds, move |holds| holds.find(&caller, id)).await?;
+            let found = act_on(holds, move |holds| holds.find(&caller, id)).await?;
             found.map(fine).ok_or(Problem::NoHold)
         }
         Some((id, verb @ ("approve" | "deny"))) => {
@@ -120,7 +120,7 @@ pub(crate) async fn answer(
             let resolved = if verb == "approve" { Resolved::Approved } else { Resolved::Denied };
             let reason = reason(request)?;
             let id = HoldId::parse(id).ok_or(Problem::NoHold)?;
-            match act(holds, move |holds| holds.decide(&caller, id, resolved, reason.as_deref())).await? {
+            match act_on(holds, move |holds| holds.decide(&caller, id, resolved, reason.as_deref())).await? {
                 Decided::Done(value) | Decided::Unchanged(value) => Ok(fine(value)),
                 Decided::NotPending(state) => Err(Problem::Decided(state)),
                 Decided::SamePerson => Err(Problem::SamePerson),
@@ -129,16 +129,6 @@ pub(crate) async fn answer(
         }
         Some(_) => Err(Problem::NotFound),
     }
-}
-
-/// Runs what waits for the disk where it keeps nobody else waiting.
-async fn act<T: Send + 'static>(
-    holds: &Arc<dyn Holds>,
-    deed: impl FnOnce(&dyn Holds) -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Problem> {
-    let holds = Arc::clone(holds);
-    let done = tokio::task::spawn_blocking(move || deed(holds.as_ref())).await;
-    done.ok().and_then(Result::ok).ok_or(Problem::Unavailable)
 }
 
 /// The reason in a body, which has one reading and nothing else in it.

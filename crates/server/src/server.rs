@@ -153,6 +153,16 @@ fn act(
     }
 }
 
+/// Does something that waits for the disk, where it keeps nobody else waiting.
+pub(crate) async fn act_on<P: ?Sized + Send + Sync + 'static, T: Send + 'static>(
+    port: &Arc<P>,
+    deed: impl FnOnce(&P) -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Problem> {
+    let port = Arc::clone(port);
+    let done = tokio::task::spawn_blocking(move || deed(&port)).await;
+    done.ok().and_then(Result::ok).ok_or(Problem::Unavailable)
+}
+
 fn metadata(origin: &str) -> Value {
     json!({
         "policy_decision_point": origin,
