@@ -15,11 +15,12 @@ use refmon_core::caller::{Caller, IdentityKind};
 use refmon_core::contract::{Contract, Effect, Effects, HoldMode};
 use refmon_core::decision::Ruling;
 use refmon_core::digest::{Binding, BundleDigest, Pin};
+use refmon_core::hold::HoldState;
 use refmon_core::ids::{AgentId, HoldId, Operation, Scope, ServerName, SubjectHandle, TenantId, ToolName, UserId};
 use refmon_core::json::Json;
 use refmon_core::monitor::{Monitor, Ports};
 use refmon_core::ports::{
-    Approval, Awaited, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment,
+    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment,
     NoGrants, Placed, Policy, Question, Wait,
 };
 use refmon_core::record::Resolved;
@@ -80,8 +81,8 @@ impl Holds for World {
         Ok(Placed::Waits(request.id))
     }
 
-    fn awaited(&self, _: &Caller, _: HoldId, _: Moment) -> Result<Awaited, Fault> {
-        Ok(Awaited::Pending)
+    fn state(&self, _: &Caller, _: HoldId, _: Moment) -> Result<Option<HoldState>, Fault> {
+        Ok(None)
     }
 
     fn spend(&self, _: &Caller, _: &Approval, _: Moment) -> Result<bool, Fault> {

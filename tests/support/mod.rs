@@ -18,14 +18,15 @@ use refmon_core::caller::Caller;
 use refmon_core::contract::{Contract, Effect, Effects, HoldMode};
 use refmon_core::decision::{Obligation, Ruling};
 use refmon_core::digest::{Binding, BundleDigest, Pin};
+use refmon_core::hold::HoldState;
 use refmon_core::ids::{
     AgentId, ApprovalKind, HoldId, Operation, PolicyId, Scope, ServerName, SubjectHandle, TenantId, ToolName,
     TrajectoryId, UserId,
 };
 use refmon_core::monitor::{Ask, Monitor, Ports, Proposal, Route};
 use refmon_core::ports::{
-    Approval, Awaited, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment,
-    Placed, Policy, Question, ScopeGrant, ScopeGrants, Wait,
+    Approval, Clock, Commitments, Entropy, Fault, Files, HoldRequest, Holds, Journal, Location, Moment, Placed, Policy,
+    Question, ScopeGrant, ScopeGrants, Wait,
 };
 use refmon_core::reason::ReasonCode;
 use refmon_core::record::{Commitment, Door, Record};
@@ -182,18 +183,12 @@ impl Holds for World {
         Ok(Placed::Waits(request.id))
     }
 
-    fn awaited(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Awaited, Fault> {
+    fn state(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Option<HoldState>, Fault> {
         let holds = self.holds.lock().unwrap();
         let own = |held: &&Held| held.tenant == caller.tenant().as_str();
-        let Some(held) = holds.get(hold.as_bytes()).filter(own) else { return Ok(Awaited::Over) };
-        let over = held.expires_s <= now.unix_us / 1_000_000;
-        Ok(match held.state {
-            "denied" => Awaited::Denied,
-            "spent" => Awaited::Approved,
-            _ if over => Awaited::Over,
-            "approved" => Awaited::Approved,
-            _ => Awaited::Pending,
-        })
+        let Some(held) = holds.get(hold.as_bytes()).filter(own) else { return Ok(None) };
+        let over = held.expires_s <= now.unix_us / 1_000_000 && matches!(held.state, "pending" | "approved");
+        Ok(if over { Some(HoldState::Expired) } else { HoldState::parse(held.state) })
     }
 
     fn spend(&self, _: &Caller, approval: &Approval, _: Moment) -> Result<bool, Fault> {

@@ -11,10 +11,9 @@ use anyhow::Result;
 use refmon_audit::journal::Journal;
 use refmon_core::caller::Caller;
 use refmon_core::digest::Binding;
+use refmon_core::hold::HoldState;
 use refmon_core::ids::HoldId;
-use refmon_core::ports::{
-    self, Approval, Awaited, Fault, HoldRequest, Holds, Moment, Placed, ScopeGrant, ScopeGrants, Wait,
-};
+use refmon_core::ports::{self, Approval, Fault, HoldRequest, Holds, Moment, Placed, ScopeGrant, ScopeGrants, Wait};
 use refmon_core::record::Record;
 use tokio::task::block_in_place;
 
@@ -80,8 +79,8 @@ impl<S: Holds> Holds for Waiting<S> {
         block_in_place(|| self.0.place(caller, request))
     }
 
-    fn awaited(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Awaited, Fault> {
-        block_in_place(|| self.0.awaited(caller, hold, now))
+    fn state(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Option<HoldState>, Fault> {
+        block_in_place(|| self.0.state(caller, hold, now))
     }
 
     fn spend(&self, caller: &Caller, approval: &Approval, now: Moment) -> Result<bool, Fault> {

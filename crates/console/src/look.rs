@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use refmon_core::contract::Effect;
+use refmon_core::hold::HoldState;
 
 use crate::pages::call::Tone;
-use crate::sight::State;
 
 /// A word with the colour of what it means.
 pub(crate) fn badge(tone: Tone, word: &str) -> Markup {
@@ -24,13 +24,13 @@ pub(crate) fn decision(word: &str) -> Markup {
 }
 
 /// The state of a hold as people say it.
-pub(crate) fn state(state: State) -> Markup {
+pub(crate) fn state(state: HoldState) -> Markup {
     let (tone, word) = match state {
-        State::Pending => (Tone::Hold, "waits"),
-        State::Approved => (Tone::Permit, "approved"),
-        State::Denied => (Tone::Deny, "denied"),
-        State::Spent => (Tone::Permit, "has run"),
-        State::Expired => (Tone::Plain, "expired"),
+        HoldState::Pending => (Tone::Hold, "waits"),
+        HoldState::Approved => (Tone::Permit, "approved"),
+        HoldState::Denied => (Tone::Deny, "denied"),
+        HoldState::Spent => (Tone::Permit, "has run"),
+        HoldState::Expired => (Tone::Plain, "expired"),
     };
     badge(tone, word)
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use refmon_core::caller::Caller;
 use refmon_core::contract::Effect;
+use refmon_core::hold::HoldState;
 use refmon_core::ids::{CallId, HoldId};
 use refmon_core::ports::Fault;
 use refmon_core::record::Resolved;
@@ -36,21 +37,6 @@ pub struct Rights {
     pub decides: Vec<Effect>,
 }
 
-/// The state of a hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It waits for a decision.
-    Pending,
-    /// It may run once.
-    Approved,
-    /// A person said no.
-    Denied,
-    /// The approved call was let through.
-    Spent,
-    /// Nobody decided, or nobody used the approval, in time.
-    Expired,
-}
-
 /// What a visitor is to a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -68,7 +54,7 @@ pub struct Hold {
     /// Its identifier.
     pub id: HoldId,
     /// Its state.
-    pub state: State,
+    pub state: HoldState,
     /// What the visitor is to it.
     pub part: Part,
     /// Who asked; empty if that is not for the visitor.
@@ -156,7 +142,7 @@ pub struct Queue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueQuery {
     /// Of this state; of any, if there is none.
-    pub state: Option<State>,
+    pub state: Option<HoldState>,
     /// The rank, time and identifier that the page before ended with.
     pub after: Option<(u8, u64, HoldId)>,
 }
@@ -167,7 +153,7 @@ pub enum Decided {
     /// It counts, and is recorded.
     Done {
         /// The state that it led to.
-        state: State,
+        state: HoldState,
         /// How many people have approved.
         approved: u8,
         /// How many must.
@@ -176,34 +162,11 @@ pub enum Decided {
     /// The same person had decided so before.
     Unchanged,
     /// The hold is decided already, or over.
-    NotPending(State),
+    NotPending(HoldState),
     /// Who asked cannot approve.
     SamePerson,
     /// There is no such hold for this visitor, or no longer.
     Missing,
-}
-
-impl State {
-    /// Every state.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Approved, Self::Denied, Self::Spent, Self::Expired];
-
-    /// The name, in addresses and output.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Denied => "denied",
-            Self::Spent => "spent",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// Finds the state by its name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
 }
 
 /// What the console sees. Each question is about the tenant of the visitor, and is answered with what this visitor may see at

@@ -34,6 +34,7 @@ pub mod decision;
 pub mod digest;
 mod door;
 pub mod facts;
+pub mod hold;
 pub mod ids;
 pub mod kinds;
 pub mod limits;

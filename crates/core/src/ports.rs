@@ -12,6 +12,7 @@ use crate::contract::{Contract, Kind};
 use crate::decision::{Grants, Objection, Ruling, Veto};
 use crate::digest::Binding;
 use crate::facts::Facts;
+use crate::hold::HoldState;
 use crate::ids::{ApprovalKind, GrantId, HoldId, Scope, SubjectHandle, TrajectoryId};
 use crate::json::Json;
 use crate::reason::ReasonCode;
@@ -181,19 +182,6 @@ pub enum Placed {
     Full,
 }
 
-/// What has become of a hold that a call waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Awaited {
-    /// Nobody has decided yet.
-    Pending,
-    /// It was approved; the approval may be used since.
-    Approved,
-    /// A person said no.
-    Denied,
-    /// Nobody decided, or nobody used the approval, in time; or there is no such hold of this tenant.
-    Over,
-}
-
 /// Holds and their approvals, per tenant.
 pub trait Holds: Send + Sync {
     /// Finds an approval for this binding of this caller that is decided, not expired and not spent.
@@ -208,11 +196,11 @@ pub trait Holds: Send + Sync {
     /// A fault if the store does not answer.
     fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<Placed, Fault>;
 
-    /// What has become of a hold of the caller's tenant.
+    /// The state of a hold of the caller's tenant at this moment; `None` if there is no such hold.
     ///
     /// # Errors
     /// A fault if the store does not answer.
-    fn awaited(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Awaited, Fault>;
+    fn state(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Option<HoldState>, Fault>;
 
     /// Spends an approval: `true` for one caller only, `false` if it is gone.
     ///

@@ -63,7 +63,8 @@ impl Files for System {
     fn locate(&self, absolute: &str, roots: &[PathBuf]) -> Result<Location, Fault> {
         let fault = |what| move |error: std::io::Error| Fault::caused(what, error);
         let Resolved { folder, missing, personal } = resolve(Path::new(absolute)).map_err(fault("the path"))?;
-        let personal = personal || is_device(&folder);
+        let found = stat(&folder).ok();
+        let personal = personal || found.as_ref().is_some_and(is_device);
         let mut canonical = folder.clone();
         canonical.extend(&missing);
         let canonical_text = canonical.to_str().ok_or(Fault::unavailable("a path in UTF-8"))?.to_owned();
@@ -77,18 +78,20 @@ impl Files for System {
         }
         // A guarded file that does not exist yet is guarded by its name, wherever the links in that lead by now.
         let guarded = self.guarded.iter().any(|own| match stat(own) {
-            Ok(identity) => lies_in(&folder, &identity) || shares_a_file(own, &identity, &folder),
+            Ok(identity) => {
+                lies_in(&folder, &identity) || found.as_ref().is_none_or(|found| shares_a_file(own, &identity, found))
+            }
             Err(_) => canonical.starts_with(own) || whole(own).is_ok_and(|own| canonical.starts_with(own)),
         });
-        let kept = missing.is_empty() && self.kept.iter().any(|own| is_one(own, &folder));
+        let there = found.as_ref().filter(|_| missing.is_empty());
+        let kept =
+            there.is_some_and(|found| self.kept.iter().any(|own| stat(own).is_ok_and(|own| is_one(&own, found))));
         let encloses = kept
-            || missing.is_empty() && folder.is_dir() && {
-                let identity = stat(&folder).map_err(|error| Fault::caused("the path", error))?;
+            || there.filter(|found| is_folder(found)).is_some_and(|found| {
                 // By the links that lead to it, and by where it is.
-                let lies =
-                    |own: &PathBuf| lies_in(own, &identity) || whole(own).is_ok_and(|own| lies_in(&own, &identity));
+                let lies = |own: &PathBuf| lies_in(own, found) || whole(own).is_ok_and(|own| lies_in(&own, found));
                 self.guarded.iter().any(lies)
-            };
+            });
         Ok(Location { canonical: canonical_text, root, exists: missing.is_empty(), guarded, encloses, personal })
     }
 }
@@ -100,25 +103,25 @@ fn whole(path: &Path) -> std::io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Whether two paths lead to one file, however they are spelled.
-fn is_one(one: &Path, other: &Path) -> bool {
-    let identity = |path| stat(path).map(|found| (found.st_dev, found.st_ino));
-    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
+/// Whether two are one file.
+fn is_one(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+fn is_folder(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::Directory
 }
 
 /// Whether a path or one of its folders is this very file or folder, however it is spelled.
 fn lies_in(path: &Path, identity: &Stat) -> bool {
-    path.ancestors().any(|folder| {
-        stat(folder).is_ok_and(|found| (found.st_dev, found.st_ino) == (identity.st_dev, identity.st_ino))
-    })
+    path.ancestors().any(|folder| stat(folder).is_ok_and(|found| is_one(&found, identity)))
 }
 
 /// Whether a file has another name somewhere in a folder: a hard link. What cannot be looked at is taken for one.
-fn shares_a_file(folder: &Path, identity: &Stat, file: &Path) -> bool {
-    let Ok(found) = stat(file) else { return true };
+fn shares_a_file(folder: &Path, identity: &Stat, found: &Stat) -> bool {
     let several = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_nlink > 1;
     // A hard link does not leave its file system.
-    if !several || FileType::from_raw_mode(identity.st_mode) != FileType::Directory || found.st_dev != identity.st_dev {
+    if !several || !is_folder(identity) || found.st_dev != identity.st_dev {
         return false;
     }
     let mut folders = vec![folder.to_owned()];
@@ -138,8 +141,7 @@ fn shares_a_file(folder: &Path, identity: &Stat, file: &Path) -> bool {
 }
 
 /// Whether a file is a device that is more than a source or a sink of bytes: a terminal, memory, a disk.
-fn is_device(path: &Path) -> bool {
-    let Ok(found) = stat(path) else { return false };
+fn is_device(found: &Stat) -> bool {
     match FileType::from_raw_mode(found.st_mode) {
         FileType::BlockDevice => true,
         // null, zero, full, random and urandom (Linux, admin-guide/devices.txt).

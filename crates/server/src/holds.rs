@@ -16,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use refmon_core::caller::Caller;
+use refmon_core::hold::HoldState;
 use refmon_core::ids::HoldId;
 use refmon_core::json::Json;
 use refmon_core::ports::Fault;
@@ -27,7 +28,13 @@ use crate::problem::Problem;
 use crate::server::{self, Body, act_on};
 
 /// The states of a hold.
-pub(crate) const STATES: &[&str] = &["pending", "approved", "denied", "spent", "expired"];
+pub(crate) const STATES: &[&str] = &[
+    HoldState::Pending.as_str(),
+    HoldState::Approved.as_str(),
+    HoldState::Denied.as_str(),
+    HoldState::Spent.as_str(),
+    HoldState::Expired.as_str(),
+];
 /// Holds on one page, unless fewer are asked for.
 const PAGE_MAX: u32 = 100;
 

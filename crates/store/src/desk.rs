@@ -233,6 +233,13 @@ const WITHOUT_ARGUMENTS: &str = "id, user, agent, identity, host_user, host_agen
 pub(crate) const DECIDABLE: &str = "(:machine OR (effects <> 0 AND (effects & ~:reach) = 0))";
 const OWN: &str = "(user = :user OR (host_user = :user AND host_user IS NOT NULL))";
 
+/// The effects of tools that this caller's scopes are enough to decide on.
+pub fn decidable(caller: &Caller) -> impl Iterator<Item = Effect> {
+    let holds = |name: &str| caller.scopes().iter().any(|scope| scope.as_str() == name);
+    let all = holds(SCOPE);
+    Effect::ALL.into_iter().filter(move |effect| all || holds(&format!("{SCOPE}:{}", effect.as_str())))
+}
+
 impl Desk<'_> {
     /// The effects that this person has a scope for now, as bits.
     pub(crate) fn reach(&self, now: Moment) -> Result<i64, StoreError> {
@@ -240,9 +247,7 @@ impl Desk<'_> {
             return Ok(mask(Effect::ALL.into_iter()));
         }
         let caller = self.caller.with_grants(&self.stores.current(self.caller, now)?);
-        let holds = |name: &str| caller.scopes().iter().any(|scope| scope.as_str() == name);
-        let all = holds(SCOPE);
-        Ok(mask(Effect::ALL.into_iter().filter(|effect| all || holds(&format!("{SCOPE}:{}", effect.as_str())))))
+        Ok(mask(decidable(&caller)))
     }
 
     pub(crate) fn at_machine(&self) -> bool {

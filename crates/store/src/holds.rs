@@ -7,9 +7,10 @@
 use refmon_core::caller::Caller;
 use refmon_core::contract::Effect;
 use refmon_core::digest::Binding;
+pub use refmon_core::hold::HoldState;
 use refmon_core::ids::{ApprovalKind, HoldId};
 use refmon_core::limits;
-use refmon_core::ports::{Approval, Awaited, Fault, HoldRequest, Holds, Moment, Placed};
+use refmon_core::ports::{Approval, Fault, HoldRequest, Holds, Moment, Placed};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use crate::risk::Risk;
@@ -80,43 +81,6 @@ pub(crate) const AGES: &str = "
 const KEPT_US: i64 = 25 * 3_600_000_000;
 /// Old holds that are removed at a time.
 const REMOVED_MAX: u32 = 1_000;
-
-/// The state of a hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HoldState {
-    /// It waits for a decision.
-    Pending,
-    /// It may be used once, by the identical call.
-    Approved,
-    /// A person said no.
-    Denied,
-    /// The approved call was let through.
-    Spent,
-    /// Nobody decided, or nobody used the approval, in time.
-    Expired,
-}
-
-impl HoldState {
-    /// The state's name in output and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Denied => "denied",
-            Self::Spent => "spent",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// Finds the state by its name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Approved, Self::Denied, Self::Spent, Self::Expired]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-    }
-}
 
 impl Stores {
     /// How many calls wait for a person, of all tenants together: a figure for the operator, and nothing else of theirs.
@@ -198,7 +162,7 @@ impl TenantStore<'_> {
         Ok(Some(Approval { hold: HoldId::from_bytes(id), approvals: kinds(&approvals)?, approvers }))
     }
 
-    fn awaited(&self, hold: HoldId, now: Moment) -> Result<Awaited, StoreError> {
+    fn state(&self, hold: HoldId, now: Moment) -> Result<Option<HoldState>, StoreError> {
         let connection = self.stores.connection();
         let failed = self.stores.failed();
         let sql = "SELECT state, expires_us > ?3 FROM hold WHERE tenant = ?1 AND id = ?2";
@@ -206,16 +170,12 @@ impl TenantStore<'_> {
         let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
         let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?));
         let Some((state, lasts)) = statement.query_row(values, row).optional().map_err(&failed)? else {
-            return Ok(Awaited::Over);
+            return Ok(None);
         };
         let state = HoldState::parse(&state).ok_or(StoreError::Damaged("hold"))?;
-        Ok(match state {
-            HoldState::Pending if lasts => Awaited::Pending,
-            HoldState::Approved if lasts => Awaited::Approved,
-            HoldState::Spent => Awaited::Approved,
-            HoldState::Denied => Awaited::Denied,
-            HoldState::Pending | HoldState::Approved | HoldState::Expired => Awaited::Over,
-        })
+        // What is over may not have been written down as that yet.
+        let over = !lasts && matches!(state, HoldState::Pending | HoldState::Approved);
+        Ok(Some(if over { HoldState::Expired } else { state }))
     }
 
     fn place(&self, caller: &Caller, request: &HoldRequest<'_>) -> Result<Placed, StoreError> {
@@ -324,8 +284,8 @@ impl Holds for Stores {
         self.of(caller).place(caller, request).map_err(|error| Fault::caused("the store of holds", error))
     }
 
-    fn awaited(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Awaited, Fault> {
-        self.of(caller).awaited(hold, now).map_err(|error| Fault::caused("the store of holds", error))
+    fn state(&self, caller: &Caller, hold: HoldId, now: Moment) -> Result<Option<HoldState>, Fault> {
+        self.of(caller).state(hold, now).map_err(|error| Fault::caused("the store of holds", error))
     }
 
     fn spend(&self, caller: &Caller, approval: &Approval, now: Moment) -> Result<bool, Fault> {

@@ -1,12 +1,12 @@
 //! Calls that wait, as the console shows them: the desk of a credential, as at `/v1/holds`.
 
-use refmon_console::sight::{Batch, Decided, Decision, Hold, Part, Queue, QueueQuery, State};
+use refmon_console::sight::{Batch, Decided, Decision, Hold, Part, Queue, QueueQuery};
 use refmon_core::caller::Caller;
+use refmon_core::hold::HoldState;
 use refmon_core::ids::HoldId;
 use refmon_core::ports::Fault;
 use refmon_core::record::Resolved;
 use refmon_store::desk::{self, Desk, Place, Seen};
-use refmon_store::holds::HoldState;
 use refmon_store::risk::Risk;
 
 use super::evidence;
@@ -17,9 +17,8 @@ const PAGE: u32 = 50;
 
 pub(super) fn queue(sighted: &Sighted, visitor: &Caller, query: &QueueQuery) -> Result<Queue, Fault> {
     let after = query.after.map(|(risk, placed_us, id)| Place { risk, placed_us, id });
-    let state = query.state.and_then(|state| HoldState::parse(state.as_str()));
     let (desk, now) = (sighted.holds.stores.desk(visitor), sighted.now());
-    let page = desk.list(state, after, PAGE, now).map_err(|error| sighted.failed(error))?;
+    let page = desk.list(query.state, after, PAGE, now).map_err(|error| sighted.failed(error))?;
     let batches = page.batches.into_iter();
     Ok(Queue {
         holds: page.holds.into_iter().map(|seen| shown(&desk, visitor, seen)).collect(),
@@ -43,23 +42,11 @@ pub(super) fn hold(sighted: &Sighted, visitor: &Caller, id: HoldId) -> Result<Op
 
 pub(super) const fn decided(decided: desk::Decided) -> Decided {
     match decided {
-        desk::Decided::Done(desk::Progress { state, approved, needed }) => {
-            Decided::Done { state: self::state(state), approved, needed }
-        }
+        desk::Decided::Done(desk::Progress { state, approved, needed }) => Decided::Done { state, approved, needed },
         desk::Decided::Unchanged(_) => Decided::Unchanged,
-        desk::Decided::NotPending(state) => Decided::NotPending(self::state(state)),
+        desk::Decided::NotPending(state) => Decided::NotPending(state),
         desk::Decided::SamePerson => Decided::SamePerson,
         desk::Decided::Missing => Decided::Missing,
-    }
-}
-
-const fn state(state: HoldState) -> State {
-    match state {
-        HoldState::Pending => State::Pending,
-        HoldState::Approved => State::Approved,
-        HoldState::Denied => State::Denied,
-        HoldState::Spent => State::Spent,
-        HoldState::Expired => State::Expired,
     }
 }
 
@@ -70,7 +57,7 @@ fn shown(desk: &Desk<'_>, visitor: &Caller, seen: Seen) -> Hold {
             to_decide(*hold, part)
         }
         Seen::Own { id, action, state, arguments, placed_us, expires_us } => {
-            own(visitor, (id, action, arguments), self::state(state), (placed_us, expires_us))
+            own(visitor, (id, action, arguments), state, (placed_us, expires_us))
         }
     }
 }
@@ -85,7 +72,7 @@ fn to_decide(hold: desk::Hold, part: Part) -> Hold {
     });
     Hold {
         id: hold.id,
-        state: state(hold.state),
+        state: hold.state,
         part,
         user: hold.user,
         agent: hold.agent,
@@ -114,7 +101,7 @@ fn to_decide(hold: desk::Hold, part: Part) -> Hold {
 fn own(
     visitor: &Caller,
     (id, action, arguments): (HoldId, String, String),
-    state: State,
+    state: HoldState,
     (placed_us, expires_us): (u64, u64),
 ) -> Hold {
     // `server/operation@version`: a server's name has no slash in configurations that start.

@@ -10,7 +10,6 @@ use refmon_console::sight::{
 };
 use refmon_console::{Console, Credential, Credentials, Parts, Sight};
 use refmon_core::caller::Caller;
-use refmon_core::contract::Effect;
 use refmon_core::digest::BundleDigest;
 use refmon_core::ids::{CallId, HoldId};
 use refmon_core::monitor::Monitor;
@@ -121,13 +120,9 @@ impl Sighted {
 impl Sight for Sighted {
     fn rights(&self, visitor: &Caller) -> Result<Rights, Fault> {
         let visitor = self.granted(visitor)?;
-        let holds = |name: &str| visitor.scopes().iter().any(|scope| scope.as_str() == name);
-        let all = holds(desk::SCOPE);
-        let decides = |effect: &Effect| all || holds(&format!("{}:{}", desk::SCOPE, effect.as_str()));
-        Ok(Rights {
-            reach: if holds(VIEW) { Reach::Tenant } else { Reach::Holds },
-            decides: Effect::ALL.into_iter().filter(decides).collect(),
-        })
+        let views = visitor.scopes().iter().any(|scope| scope.as_str() == VIEW);
+        let reach = if views { Reach::Tenant } else { Reach::Holds };
+        Ok(Rights { reach, decides: desk::decidable(&visitor).collect() })
     }
 
     fn queue(&self, visitor: &Caller, query: &QueueQuery) -> Result<Queue, Fault> {

@@ -2,13 +2,14 @@
 
 use http::StatusCode;
 use maud::{Markup, html};
+use refmon_core::hold::HoldState;
 use refmon_core::limits::HOLD_SECONDS;
 use refmon_core::record::Resolved;
 use refmon_core::untrusted::{ascii, visible};
 
 use crate::look;
 use crate::page::{Answer, Page, Place, Viewer, token};
-use crate::sight::{Decided, Hold, Part, State};
+use crate::sight::{Decided, Hold, Part};
 use crate::text::{Block, Line, could_deceive, pretty};
 
 /// Characters of arguments on the page. The whole is on a page of its own.
@@ -23,7 +24,7 @@ const MINUTES: u64 = HOLD_SECONDS / 60;
 pub(crate) enum Said {
     Nothing,
     SamePerson,
-    NotPending(State),
+    NotPending(HoldState),
     ReasonTooLong,
 }
 
@@ -82,11 +83,11 @@ fn words(said: Said) -> Option<String> {
         }
         Said::NotPending(state) => {
             let how = match state {
-                State::Pending => "waits",
-                State::Approved => "has been approved",
-                State::Denied => "has been denied",
-                State::Spent => "has run already",
-                State::Expired => "has expired",
+                HoldState::Pending => "waits",
+                HoldState::Approved => "has been approved",
+                HoldState::Denied => "has been denied",
+                HoldState::Spent => "has run already",
+                HoldState::Expired => "has expired",
             };
             Some(format!("Nothing changed: this call {how} in the meantime."))
         }
@@ -124,7 +125,7 @@ fn arguments(hold: &Hold) -> Markup {
             h2 #arguments { "With these arguments" }
             @if hold.arguments.is_empty() {
                 p.dim {
-                    @if hold.state == State::Pending { "They are shown to those who can decide, and to the agent that sent them." }
+                    @if hold.state == HoldState::Pending { "They are shown to those who can decide, and to the agent that sent them." }
                     @else { "They were kept for the decision only, and have been erased." }
                 }
             } @else {
@@ -181,7 +182,7 @@ fn next(hold: &Hold, now_us: u64) -> Markup {
     html! {
         h2 { "What happens next" }
         @match hold.state {
-            State::Pending => {
+            HoldState::Pending => {
                 p.due { "Expires " strong { (look::left(hold.expires_us, now_us)) } ", at " (look::clock(hold.expires_us)) }
                 ul.next {
                     @if missing > 1 {
@@ -193,10 +194,10 @@ fn next(hold: &Hold, now_us: u64) -> Markup {
                     li { strong { "Left alone" } ", it expires and nothing runs." }
                 }
             }
-            State::Approved => p { "Exactly this call runs once, if the agent sends it again until " strong { (look::clock(hold.expires_us)) } ". Any change makes it another call, which waits anew." }
-            State::Denied => p { "This call is denied until " strong { (look::clock(hold.expires_us)) } ". Asked again after that, it would wait anew." }
-            State::Spent => p { "Nothing: the call has been let through, once." }
-            State::Expired => p { "Nothing: nobody decided, or nobody used the approval, in time. Asked again, the call would wait anew." }
+            HoldState::Approved => p { "Exactly this call runs once, if the agent sends it again until " strong { (look::clock(hold.expires_us)) } ". Any change makes it another call, which waits anew." }
+            HoldState::Denied => p { "This call is denied until " strong { (look::clock(hold.expires_us)) } ". Asked again after that, it would wait anew." }
+            HoldState::Spent => p { "Nothing: the call has been let through, once." }
+            HoldState::Expired => p { "Nothing: nobody decided, or nobody used the approval, in time. Asked again, the call would wait anew." }
         }
     }
 }
@@ -224,7 +225,7 @@ fn progress(hold: &Hold) -> Markup {
 fn form(viewer: Viewer<'_>, hold: &Hold) -> Markup {
     let mine = hold.decisions.iter().any(|one| one.user == viewer.caller.user().as_str());
     html! {
-        @if hold.state == State::Pending {
+        @if hold.state == HoldState::Pending {
             @if hold.part != Part::Decides {
                 p.note { "You asked for this call, so you cannot approve it: that takes another person. You can withdraw it by denying it." }
             }

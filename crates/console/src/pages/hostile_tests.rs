@@ -3,6 +3,7 @@
 use http_body_util::BodyExt as _;
 use refmon_core::caller::{Caller, IdentityKind};
 use refmon_core::contract::Effect;
+use refmon_core::hold::HoldState;
 use refmon_core::ids::{AgentId, CallId, HoldId, TenantId, UserId};
 use refmon_core::json::Json;
 use refmon_core::reason::ReasonCode;
@@ -20,7 +21,7 @@ fn corpus() -> Vec<String> {
     json.as_list().unwrap().iter().map(|item| item.as_text().unwrap().to_owned()).collect()
 }
 
-fn held(text: &str, state: State, part: Part) -> Hold {
+fn held(text: &str, state: HoldState, part: Part) -> Hold {
     let own = || text.to_owned();
     let decision = Decision { user: own(), resolved: Resolved::Denied, reason: Some(own()), at_us: 1 };
     Hold {
@@ -59,7 +60,8 @@ fn pages(viewer: Viewer<'_>, text: &str, typed: &str) -> Vec<(&'static str, Answ
 }
 
 fn deciding(viewer: Viewer<'_>, text: &str) -> Vec<(&'static str, Answer)> {
-    let (waiting, mine) = (held(text, State::Pending, Part::Decides), held(text, State::Expired, Part::AskedOnly));
+    let (waiting, mine) =
+        (held(text, HoldState::Pending, Part::Decides), held(text, HoldState::Expired, Part::AskedOnly));
     let batch = Batch { effects: vec![Effect::Read], targets: vec![text.to_owned()], count: 2 };
     let listed = Queue {
         holds: vec![waiting.clone(), mine.clone()],
@@ -68,7 +70,7 @@ fn deciding(viewer: Viewer<'_>, text: &str) -> Vec<(&'static str, Answer)> {
         next: None,
         now_us: 2,
     };
-    let query = QueueQuery { state: Some(State::Pending), after: None };
+    let query = QueueQuery { state: Some(HoldState::Pending), after: None };
     vec![
         ("queue", queue::show(viewer, &query, &listed)),
         ("hold", hold::show(viewer, &waiting, 2, hold::Said::Nothing)),

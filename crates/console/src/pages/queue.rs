@@ -1,12 +1,13 @@
 //! Approvals: what waits for a person.
 
 use maud::{Markup, html};
+use refmon_core::hold::HoldState;
 use refmon_core::ids::HoldId;
 
 use crate::form::Fields;
 use crate::look;
 use crate::page::{Answer, Place, Viewer};
-use crate::sight::{Batch, Hold, Part, Queue, QueueQuery, State};
+use crate::sight::{Batch, Hold, Part, Queue, QueueQuery};
 use crate::text::Line;
 
 /// Targets of one row.
@@ -16,8 +17,8 @@ const TARGETS_SHOWN: usize = 3;
 pub(crate) fn query(fields: &Fields) -> QueueQuery {
     let state = match fields.get("state") {
         Some("all") => None,
-        Some(state) => Some(State::parse(state).unwrap_or(State::Pending)),
-        None => Some(State::Pending),
+        Some(state) => Some(HoldState::parse(state).unwrap_or(HoldState::Pending)),
+        None => Some(HoldState::Pending),
     };
     QueueQuery { state, after: fields.get("after").and_then(after) }
 }
@@ -33,11 +34,11 @@ pub(crate) fn show(viewer: Viewer<'_>, query: &QueueQuery, queue: &Queue) -> Ans
     let title = if waiting == 0 { "Approvals".to_owned() } else { format!("({waiting}) Approvals") };
     let own = |address: &str| address.to_owned();
     let tabs = [
-        (Some(State::Pending), own("/"), "Waiting"),
-        (Some(State::Approved), own("/?state=approved"), "Approved"),
-        (Some(State::Denied), own("/?state=denied"), "Denied"),
-        (Some(State::Spent), own("/?state=spent"), "Has run"),
-        (Some(State::Expired), own("/?state=expired"), "Expired"),
+        (Some(HoldState::Pending), own("/"), "Waiting"),
+        (Some(HoldState::Approved), own("/?state=approved"), "Approved"),
+        (Some(HoldState::Denied), own("/?state=denied"), "Denied"),
+        (Some(HoldState::Spent), own("/?state=spent"), "Has run"),
+        (Some(HoldState::Expired), own("/?state=expired"), "Expired"),
     ];
     let body = html! {
         div.head {
@@ -54,13 +55,13 @@ pub(crate) fn show(viewer: Viewer<'_>, query: &QueueQuery, queue: &Queue) -> Ans
                     }
                 }
             }
-            @if query.state == Some(State::Pending) { (batches(&queue.batches)) }
+            @if query.state == Some(HoldState::Pending) { (batches(&queue.batches)) }
             @if queue.holds.is_empty() { (empty(query)) } @else {
                 ol.rows data-rows {
                     @for hold in &queue.holds { (row(hold, queue.now_us)) }
                 }
                 @if let Some(next) = &queue.next {
-                    @let state = query.state.map_or("all", State::as_str);
+                    @let state = query.state.map_or("all", HoldState::as_str);
                     p { a.button href={ "/?state=" (state) "&after=" (next) } { "More" } }
                 }
             }
@@ -87,7 +88,7 @@ fn lead(viewer: Viewer<'_>) -> Markup {
 fn empty(query: &QueueQuery) -> Markup {
     html! {
         div.empty {
-            @if query.state == Some(State::Pending) {
+            @if query.state == Some(HoldState::Pending) {
                 p { strong { "Nothing waits for you." } }
                 p.dim { "When an agent makes a call that a person has to decide on, it appears here within seconds." }
             } @else {
@@ -136,8 +137,8 @@ fn row(hold: &Hold, now_us: u64) -> Markup {
                 }
                 span.row-badges {
                     @if hold.part != Part::AskedOnly { (look::risk(hold.risk)) }
-                    @if hold.state != State::Pending { (look::state(hold.state)) }
-                    @if hold.state == State::Pending && hold.needed > 1 {
+                    @if hold.state != HoldState::Pending { (look::state(hold.state)) }
+                    @if hold.state == HoldState::Pending && hold.needed > 1 {
                         (look::badge(crate::pages::call::Tone::Hold, &format!("{} of {} approvals", hold.approved, hold.needed)))
                     }
                     @if matches!(hold.part, Part::Asked | Part::AskedOnly) { span.badge.plain { "your own" } }
@@ -152,7 +153,7 @@ fn row(hold: &Hold, now_us: u64) -> Markup {
                 span.row-when {
                     @if !hold.agent.is_empty() { span { "through " (Line(&hold.agent)) } }
                     span { "asked " (look::clock(hold.placed_us)) }
-                    @if hold.state == State::Pending { span { "expires " (look::left(hold.expires_us, now_us)) } }
+                    @if hold.state == HoldState::Pending { span { "expires " (look::left(hold.expires_us, now_us)) } }
                 }
             }
         }

@@ -4,41 +4,32 @@ use crate::bundle::Bundle;
 use crate::caller::Caller;
 use crate::contract::{Contract, Role};
 use crate::facts::{Fact, Facts};
+use crate::hold::HoldState;
 use crate::ids::HoldId;
-use crate::ports::{Awaited, Fault, HoldRequest, Placed};
+use crate::ports::{Fault, HoldRequest, Placed};
 use crate::reason::ReasonCode;
 
-use super::{Decision, Grants, Judgement, Monitor, Proposal, Verdict, binding};
+use super::{Judgement, Monitor, Proposal, Verdict, binding};
 
 impl Monitor {
-    /// What has become of a hold that a call of this caller waits for. A store that does not answer has not decided.
+    /// The state of a hold of this caller's tenant; `None` if there is none. A store that does not answer has not decided.
     #[must_use]
-    pub fn awaited(&self, caller: &Caller, hold: HoldId) -> Awaited {
-        self.ports.holds.awaited(caller, hold, self.ports.clock.now()).unwrap_or(Awaited::Pending)
+    pub fn hold_state(&self, caller: &Caller, hold: HoldId) -> Option<HoldState> {
+        self.ports.holds.state(caller, hold, self.ports.clock.now()).unwrap_or(Some(HoldState::Pending))
     }
 
     /// Decides on a call that waited, by the approval of this very hold. It is [`Monitor::submit`] with one
     /// difference: without that approval the answer is a denial, not another hold.
     pub fn resume(&self, proposal: Proposal, hold: HoldId) -> Verdict {
-        let bundle = self.bundle();
-        let judgement = self.judge(&bundle, &proposal, &Grants::none());
-        match judgement.decision {
-            Decision::Permit => self.permit(&bundle, proposal, judgement, None),
-            Decision::Deny => self.deny(&bundle, proposal, judgement),
-            Decision::Hold => match self.approval_for(&bundle, &proposal, &judgement) {
-                Ok(Some(approval)) if approval.hold == hold => {
-                    self.approved(&bundle, proposal, approval, judgement.approvers)
-                }
-                Ok(_) => {
-                    let reason = match self.awaited(&proposal.caller, hold) {
-                        Awaited::Denied => ReasonCode::ApprovalDenied,
-                        Awaited::Over => ReasonCode::ApprovalTimeout,
-                        Awaited::Pending | Awaited::Approved => ReasonCode::ApprovalVoid,
-                    };
-                    self.deny(&bundle, proposal, judgement.refused(reason))
-                }
-                Err(_) => self.deny(&bundle, proposal, judgement.refused(ReasonCode::Unavailable)),
-            },
+        self.decide(proposal, Some(hold))
+    }
+
+    /// Why a call that waited for this hold does not go on by it.
+    pub(super) fn not_by(&self, caller: &Caller, hold: HoldId) -> ReasonCode {
+        match self.hold_state(caller, hold) {
+            Some(HoldState::Denied) => ReasonCode::ApprovalDenied,
+            Some(HoldState::Expired) | None => ReasonCode::ApprovalTimeout,
+            Some(HoldState::Pending | HoldState::Approved | HoldState::Spent) => ReasonCode::ApprovalVoid,
         }
     }
 

@@ -28,7 +28,7 @@ pub use states::{Authorized, Denied, Held, InFlight, Outcome, Proposal, Released
 use crate::bundle::Bundle;
 use crate::caller::Caller;
 use crate::decision::{Decision, Grants, Veto};
-use crate::ids::{CallId, Operation, ServerName};
+use crate::ids::{CallId, HoldId, Operation, ServerName};
 use crate::ports::{
     Approval, Clock, Commitments, Entropy, Fault, Files, Holds, Imminent, Inspector, Journal, Moment, Placed,
     ScopeGrants, Wait,
@@ -101,14 +101,27 @@ impl Monitor {
     /// Decides on a call. On return the attempt is recorded durably, whatever was decided; if it could not be,
     /// the answer is a denial.
     pub fn submit(&self, proposal: Proposal) -> Verdict {
+        self.decide(proposal, None)
+    }
+
+    /// Decides on a new call, or on one that waited for a hold.
+    fn decide(&self, proposal: Proposal, waited: Option<HoldId>) -> Verdict {
         let bundle = self.bundle();
         let judgement = self.judge(&bundle, &proposal, &Grants::none());
         match judgement.decision {
             Decision::Permit => self.permit(&bundle, proposal, judgement, None),
             Decision::Deny => self.deny(&bundle, proposal, judgement),
             Decision::Hold => match self.approval_for(&bundle, &proposal, &judgement) {
-                Ok(Some(approval)) => self.approved(&bundle, proposal, approval, judgement.approvers),
-                Ok(None) => self.hold(&bundle, proposal, judgement),
+                Ok(Some(approval)) if waited.is_none_or(|hold| approval.hold == hold) => {
+                    self.approved(&bundle, proposal, approval, judgement.approvers)
+                }
+                Ok(_) => match waited {
+                    None => self.hold(&bundle, proposal, judgement),
+                    Some(hold) => {
+                        let reason = self.not_by(&proposal.caller, hold);
+                        self.deny(&bundle, proposal, judgement.refused(reason))
+                    }
+                },
                 Err(_) => self.deny(&bundle, proposal, judgement.refused(ReasonCode::Unavailable)),
             },
         }
@@ -306,7 +319,7 @@ impl Monitor {
         };
         judgement.hold = Some(hold);
         match self.record(bundle, &proposal, &judgement) {
-            Ok((call, _)) => Verdict::Hold(Held { call, hold, judgement }),
+            Ok((call, _)) => Verdict::Hold(Held { call, hold, judgement, message: proposal.message }),
             Err(_) => Verdict::Deny(Denied::unrecorded(judgement)),
         }
     }

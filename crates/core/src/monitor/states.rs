@@ -251,6 +251,7 @@ pub struct Held {
     pub(super) call: CallId,
     pub(super) hold: HoldId,
     pub(super) judgement: Judgement,
+    pub(super) message: Untrusted<Vec<u8>>,
 }
 
 impl Held {
@@ -258,6 +259,18 @@ impl Held {
     #[must_use]
     pub const fn call(&self) -> CallId {
         self.call
+    }
+
+    /// The bytes that were judged, for whoever keeps the call until it is decided. They are no permit to send them.
+    #[must_use]
+    pub const fn message(&self) -> &Untrusted<Vec<u8>> {
+        &self.message
+    }
+
+    /// The same, when nothing else of the hold is needed any more.
+    #[must_use]
+    pub fn into_message(self) -> Untrusted<Vec<u8>> {
+        self.message
     }
 
     /// The hold to approve.

@@ -165,7 +165,6 @@ impl Session {
 
     /// Asks the monitor, and does what it says. A call that has waited goes on by the approval of its own hold only.
     pub(super) fn judge(&self, call: Call, waited: Option<HoldId>) -> io::Result<()> {
-        let waiting = self.waiting(&call);
         let Call { ask, message, range, id, shape, arrived } = call;
         let listing = match &ask {
             Ask::Tool(_) => self.listing_for(&message),
@@ -178,13 +177,14 @@ impl Session {
         let beside = if matches!(ask, Ask::Tool(_)) { message.beside() } else { message.beside_envelope() };
         let parent = trace::of(&message);
         let (bytes, read) = message.apart();
+        let asked = (ask.clone(), range.clone());
         let proposal = Proposal::new(&route, ask, listing, bytes, range, arrived).beside(beside);
         let verdict = trace::within(parent, || match waited {
             None => self.monitor.submit(proposal),
             Some(hold) => self.monitor.resume(proposal, hold),
         });
         match verdict {
-            Verdict::Hold(held) => self.hold(waiting, held, shape, &id),
+            Verdict::Hold(held) => self.hold(held, asked, shape, &id),
             Verdict::Deny(denied) => self.answer_client(Reply::denied(shape, &id, &denied)),
             Verdict::Permit(permit) => {
                 let (outbound, flight) = Outbound::permitted(permit);
